@@ -1,0 +1,239 @@
+"""All validation of what users hand in. Inside the library, types are trusted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amodal.errors import DataError, SettingError
+from amodal.types import LOST, NOT_MEASURED, PRESENT
+from amodal.values import RAGGED
+
+if TYPE_CHECKING:
+    from amodal.data.dataset import Dataset
+    from amodal.types import Modality
+    from amodal.values import Values
+
+__all__ = [
+    "SPLITS",
+    "check_dataset",
+    "check_finite",
+    "check_fraction",
+    "check_length",
+    "check_target",
+    "check_trainable",
+    "check_unique",
+]
+
+SPLITS = ("train", "valid", "calibration", "test")
+
+
+def check_length(what: str, found: int, expected: int) -> None:
+    """Every column has one entry per row."""
+    if found != expected:
+        raise DataError(
+            f"{what} must have one entry per row ({expected}); got {found}; "
+            "hand in arrays of equal length"
+        )
+
+
+def check_unique(row_id: np.ndarray) -> None:
+    """Row ids are unique: predictions and masks are joined on them."""
+    _, counts = np.unique(row_id, return_counts=True)
+    repeated = int((counts > 1).sum())
+    if repeated:
+        raise DataError(
+            f"row ids must be unique; {repeated} of them occur more than once; "
+            "make them unique or leave them out"
+        )
+
+
+def check_finite(what: str, array: np.ndarray) -> None:
+    """Numbers are finite, or NaN where a cell is missing."""
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise DataError(
+            f"{what} must hold finite numbers, or NaN where a cell is missing; "
+            f"got {int(np.isinf(array).sum())} infinite ones; replace them"
+        )
+
+
+def check_fraction(what: str, value: Any, *, low: float = 0.0, high: float = 1.0) -> float:
+    """`value` as a float between `low` and `high`.
+
+    Raises:
+        SettingError: it is none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not low <= number <= high:
+        raise SettingError(
+            f"{what} must lie between {low:g} and {high:g}; got {value!r}; change it"
+        )
+    return number
+
+
+def check_dataset(data: Dataset) -> None:
+    """The invariants of a `Dataset`, checked once, when it is made."""
+    n, m = len(data.row_id), len(data.modalities)
+    if m == 0:
+        raise DataError("a data set needs at least one modality; got none; name one")
+    if len(set(data.names)) != m:
+        raise DataError(f"modality names must be unique; got {', '.join(data.names)}; rename one")
+    if data.row_id.ndim != 1 or data.absence.shape != (n, m):
+        raise DataError(
+            f"absence must have one entry per row and modality, {(n, m)}; "
+            f"got {data.absence.shape}; hand in arrays of equal length"
+        )
+    if not np.isin(data.absence, (PRESENT, NOT_MEASURED, LOST)).all():
+        raise DataError("absence must be 0 (present), 1 (not measured) or 2 (lost); recode it")
+    check_unique(data.row_id)
+    for what in ("target", "group", "split", "weight"):
+        if (column := getattr(data, what)) is not None:
+            check_length(what, len(column), n)
+            if what != "target" and column.ndim != 1:
+                raise DataError(f"{what} has one entry per row; got shape {column.shape}")
+    _check_rows(data)
+    if set(data.values) != set(data.names):
+        raise DataError(
+            f"values must be given for each modality, {', '.join(data.names)}; "
+            f"got {', '.join(map(str, data.values)) or 'none'}; make them agree"
+        )
+    for k, modality in enumerate(data.modalities):
+        _check_values(modality, data.values[modality.name], data.absence[:, k])
+
+
+def _check_rows(data: Dataset) -> None:
+    if data.split is not None and not np.isin(data.split, (*SPLITS, "")).all():
+        strange = sorted(set(data.split.tolist()) - set(SPLITS) - {""})
+        raise DataError(
+            f"split must be one of {', '.join(SPLITS)} or empty; "
+            f"got {', '.join(strange)[:60]}; rename it"
+        )
+    if data.weight is not None and not (np.isfinite(data.weight) & (data.weight > 0)).all():
+        raise DataError("weights must be positive and finite; some are not; correct them")
+    if data.target is not None:
+        if data.task is None:
+            raise DataError("a target needs a task; got none; name it")
+        check_target(data)
+
+
+def check_target(data: Dataset) -> None:
+    """A target holds what its task says."""
+    task, target = data.task, data.target
+    check_finite("the target", target)
+    wide = task.kind == "multilabel"
+    if target.ndim != (2 if wide else 1) or (wide and target.shape[1] != len(task.classes)):
+        raise DataError(
+            f"the target of a {task.kind} task must have "
+            f"{'one column per label' if wide else 'one number per row'}; "
+            f"got shape {target.shape}; reshape it"
+        )
+    if task.is_classification:
+        known = target[~np.isnan(target)]
+        top = 2 if task.kind in ("binary", "multilabel") else len(task.classes)
+        if not np.isin(known, np.arange(top)).all():
+            raise DataError(
+                f"the target of a {task.kind} task holds class positions 0 to {top - 1} or NaN; "
+                "got other values; encode the classes"
+            )
+
+
+def check_trainable(data: Dataset) -> None:
+    """A data set to fit on has labels, at least two classes of them, and something present."""
+    labelled = data.labelled
+    if data.task is None or not labelled.any():
+        raise DataError(
+            f"rows to train on need labels; none of {len(data)} rows has one; hand in a target"
+        )
+    known = data.target[labelled]
+    if data.task.kind in ("binary", "multiclass") and len(np.unique(known)) < 2:
+        raise DataError(
+            f"a {data.task.kind} target needs at least two classes to learn from; all "
+            f"{int(labelled.sum())} labelled rows have the same one; add rows of another"
+        )
+    if not (data.present[labelled]).any():
+        raise DataError(
+            "rows to train on need values; every modality is absent in every labelled row; "
+            "check how the data were prepared"
+        )
+
+
+def _check_values(modality: Modality, values: Values, absence: np.ndarray) -> None:
+    name, index = modality.name, values.index
+    check_length(f"the index of modality {name!r}", len(index), len(absence))
+    if ((index >= 0) != (absence == PRESENT)).any() or index.min(initial=-1) < -1:
+        raise DataError(
+            f"a row has a value of modality {name!r} exactly where it is present, else index -1; "
+            "values and absence disagree; make the one from the other"
+        )
+    steps = _check_offsets(modality, values)
+    if len(index) and index.max(initial=-1) >= len(values):
+        raise DataError(
+            f"the index of modality {name!r} must point at one of its {len(values)} values; "
+            "it points past them; correct it"
+        )
+    for key, array in values.data.items():
+        wide = (key == "value" and modality.kind != "codes") or key in ("numeric", "categorical")
+        if array.ndim != 1 + wide:
+            raise DataError(
+                f"{key!r} of modality {name!r} must have {1 + wide} dimensions; "
+                f"got shape {array.shape}; reshape it"
+            )
+        check_length(f"{key!r} of modality {name!r}", len(array), steps)
+        check_finite(f"modality {name!r}", array)
+    _check_names(modality, values)
+
+
+def _check_offsets(modality: Modality, values: Values) -> int:
+    """The number of entries that each array of the values must have."""
+    name, offsets = modality.name, values.offsets
+    if (offsets is not None) != (modality.kind in RAGGED):
+        raise DataError(
+            f"modality {name!r} of kind {modality.kind} has offsets only where values are ragged "
+            f"({', '.join(RAGGED)}); correct its kind"
+        )
+    if offsets is None:
+        return len(values)
+    if not len(offsets) or offsets[0] != 0 or (np.diff(offsets) < 1).any():
+        raise DataError(
+            f"offsets of modality {name!r} must rise from 0, each value having at least one step; "
+            "they do not; make a row without steps absent"
+        )
+    return int(offsets[-1])
+
+
+def _check_names(modality: Modality, values: Values) -> None:
+    """Features, levels and vocabulary are those that the values speak of."""
+    name, data, kind = modality.name, values.data, modality.kind
+    for what in ("features", "vocabulary", "types"):
+        if len(set(getattr(modality, what))) < len(getattr(modality, what)):
+            raise DataError(f"{what} of modality {name!r} must be unique; some repeat; rename them")
+    value = data.get("value", data.get("numeric"))
+    if value is not None and modality.features and value.shape[1] != modality.n_features:
+        raise DataError(
+            f"modality {name!r} names {modality.n_features} features; "
+            f"its values have {value.shape[1]}; name each one"
+        )
+    positions = {}
+    if kind == "table":
+        if data["categorical"].shape[1] != len(modality.levels):
+            raise DataError(
+                f"modality {name!r} names the levels of {len(modality.levels)} columns; its values "
+                f"have {data['categorical'].shape[1]} categorical ones; name the levels of each"
+            )
+        levels = modality.levels.items()
+        positions = {c: (data["categorical"][:, k], x) for k, (c, x) in enumerate(levels)}
+    elif kind == "codes":
+        positions = {"code": (data["code"], modality.vocabulary)}
+        positions["type"] = (data["type"], modality.types)
+    for what, (array, known) in positions.items():
+        if array.min(initial=-1) < -1 or array.max(initial=-1) >= len(known):
+            raise DataError(
+                f"{what!r} of modality {name!r} must hold positions in its {len(known)} names, or "
+                "-1 for an unknown one; got others; encode it"
+            )
+        if len(set(known)) < len(known):
+            raise DataError(f"levels of {what!r} of modality {name!r} must be unique; rename them")

@@ -1,0 +1,41 @@
+"""Encoders: one file per kind of modality; `ENCODERS` names them."""
+
+from __future__ import annotations
+
+from amodal.encoders.base import Encoder, EncoderSettings
+from amodal.encoders.codes import CodesEncoder
+from amodal.encoders.embedding import EmbeddingEncoder
+from amodal.encoders.series import SeriesEncoder
+from amodal.encoders.table import TableEncoder
+from amodal.errors import unknown_name
+from amodal.types import Modality
+
+__all__ = ["ENCODERS", "Encoder", "EncoderSettings", "make_encoder"]
+
+ENCODERS: dict[str, type[Encoder]] = {
+    "table": TableEncoder,
+    "series": SeriesEncoder,
+    "codes": CodesEncoder,
+    "embedding": EmbeddingEncoder,
+}
+"""Kind of modality -> its encoder."""
+
+
+def make_encoder(modality: Modality, settings: EncoderSettings | None = None) -> Encoder:
+    """The encoder of a modality, its parameters drawn from torch's global generator.
+
+    Args:
+        modality: kind, and names of features, levels and codes.
+        settings: sizes and choices; None for the defaults.
+
+    Raises:
+        UnknownNameError: no encoder reads that kind.
+        DataError: an embedding that does not name its dimensions.
+
+    >>> make_encoder(Modality("labs", "table", features=("lactate",))).width
+    64
+    """
+    if modality.kind not in ENCODERS:
+        what = f"encoder for modality {modality.name!r} of kind"
+        raise unknown_name(what, modality.kind, ENCODERS)
+    return ENCODERS[modality.kind](modality, settings or EncoderSettings())

@@ -1,0 +1,137 @@
+"""What every encoder is: `Encoder`, and the settings they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amodal.batch import Encoded
+from amodal.errors import SettingError, unknown_name
+from amodal.types import Modality
+from amodal.values import Values
+
+__all__ = ["SERIES", "TABLES", "Encoder", "EncoderSettings"]
+
+SERIES = ("gru", "transformer")
+"""How the time course of a series is read."""
+TABLES = ("mlp", "tokens")
+"""How the columns of a table are read."""
+
+_CHOICES = {"series": SERIES, "table": TABLES}
+_COUNTS = ("width", "depth", "heads", "max_steps", "max_events")
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How large the encoders are and how they read.
+
+    Args:
+        width: size of every vector that comes out.
+        dropout: share of hidden units dropped in training, in [0, 1).
+        series: "gru" or "transformer" over the time steps.
+        depth: number of residual or transformer blocks, at least 1.
+        heads: attention heads; divides `width`.
+        max_steps: a longer series is averaged into this many time bins.
+        max_events: of more events only the last ones are read one by one.
+        summaries: whether a series also enters as last, first, mean, ... of each variable.
+        table: "mlp", or "tokens": one token per column and attention between them.
+
+    Raises:
+        SettingError: a number out of its range, `heads` not dividing `width`.
+        UnknownNameError: a choice that does not exist.
+
+    >>> EncoderSettings(width=32).depth
+    2
+    >>> EncoderSettings(width=30)
+    Traceback (most recent call last):
+    ...
+    amodal.errors.SettingError: heads must divide width; got width 30 and heads 4; change one
+    """
+
+    width: int = 64
+    dropout: float = 0.1
+    series: str = "gru"
+    depth: int = 2
+    heads: int = 4
+    max_steps: int = 48
+    max_events: int = 128
+    summaries: bool = True
+    table: str = "mlp"
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SettingError(f"{name} must be a whole number from 1; got {value!r}; raise it")
+        if self.width % self.heads:
+            raise SettingError(
+                f"heads must divide width; got width {self.width} and heads {self.heads}; change one"
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise SettingError(f"dropout must lie in [0, 1); got {self.dropout!r}; change it")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_name(f"{name} encoder", getattr(self, name), known)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EncoderSettings:
+        """The settings that `to_json` wrote."""
+        return cls(**data)
+
+    def replace(self, **changes: Any) -> EncoderSettings:
+        """The same settings with some changed."""
+        return replace(self, **changes)
+
+
+class Encoder(nn.Module):
+    """Turns the v present values of one modality into v vectors of `EncoderSettings.width`.
+
+    An encoder never sees an absent row. The vector of a value depends on that value alone: not on
+    the others, their order, or how far they are padded.
+
+    Args:
+        modality: what is encoded; its names of features, levels and codes fix the input sizes.
+        settings: sizes and choices.
+    """
+
+    kind: str
+    """The kind of modality that the class reads."""
+
+    def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.modality = modality
+        self.settings = settings
+
+    @property
+    def width(self) -> int:
+        """Size d of the vectors that come out."""
+        return self.settings.width
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the parameters, in which values are read."""
+        return next(self.parameters()).dtype
+
+    def forward(self, values: Values) -> Encoded:
+        """``pooled`` ``Float[v, width]``, and tokens where the encoder has them."""
+        raise NotImplementedError
+
+    def __call__(self, values: Values) -> Encoded:
+        return super().__call__(values)
+
+    def extra_repr(self) -> str:
+        return f"{self.modality.name}, {self.kind}"
+
+
+def observed(x: Tensor) -> tuple[Tensor, Tensor]:
+    """``(x with 0 where it is NaN, where it is not)``; no gradient passes a NaN."""
+    known = ~x.isnan()
+    return torch.where(known, x, torch.zeros_like(x)), known

@@ -1,0 +1,35 @@
+"""Encoder of vectors that another network made."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from amodal.batch import Encoded
+from amodal.encoders.base import Encoder, EncoderSettings
+from amodal.errors import DataError
+from amodal.nn.blocks import ResidualMLP
+from amodal.types import Modality
+from amodal.values import Values
+
+__all__ = ["EmbeddingEncoder"]
+
+
+class EmbeddingEncoder(Encoder):
+    """A residual MLP over the given vector, with dropout on the input."""
+
+    kind = "embedding"
+
+    def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
+        super().__init__(modality, settings)
+        if not modality.n_features:
+            raise DataError(
+                f"an encoder needs the dimensions of embedding {modality.name!r}; "
+                "its modality names none; name each one"
+            )
+        self.drop = nn.Dropout(settings.dropout)
+        self.body = ResidualMLP(
+            modality.n_features, settings.width, depth=settings.depth, dropout=settings.dropout
+        )
+
+    def forward(self, values: Values) -> Encoded:
+        return Encoded(self.body(self.drop(values.data["value"].to(self.dtype))))

@@ -1,0 +1,35 @@
+"""Predictions of several members, made into one."""
+
+from __future__ import annotations
+
+import torch
+
+from amodal.batch import Prediction
+from amodal.nn.losses import mix_params
+
+__all__ = ["mix_predictions"]
+
+
+def mix_predictions(members: list[Prediction]) -> Prediction:
+    """The equal mixture of the members' distributions; reliability and reliance are averaged.
+
+    Probabilities are averaged (exact); for a real target mean and variance are those of the mixture.
+    Rows with nothing present keep the base rate of the first member.
+
+    Reference: Lakshminarayanan et al., NeurIPS 2017.
+    """
+    first = members[0]
+    if len(members) == 1:
+        return first
+    params = mix_params(first.task, torch.stack([p.params for p in members]))
+    params = torch.where(first.present.any(1, keepdim=True), params, first.params)
+
+    def average(name: str) -> torch.Tensor | None:
+        found = [getattr(p, name) for p in members]
+        return None if found[0] is None else torch.stack(found).mean(0)
+
+    return first.replace(
+        params=params,
+        extra={k: torch.stack([p.extra[k] for p in members]).mean(0) for k in first.extra},
+        **{name: average(name) for name in ("reliability", "reliance", "variance", "conflict")},
+    )

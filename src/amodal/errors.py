@@ -1,0 +1,74 @@
+"""The error family: everything that amodal raises on purpose is an `AmodalError`.
+
+A message states the rule, what was found and what to do, in that order. The command line prints it
+as one line and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AmodalError",
+    "CheckpointError",
+    "DataError",
+    "NotFittedError",
+    "SettingError",
+    "StorageError",
+    "UnknownNameError",
+    "did_you_mean",
+    "unknown_name",
+]
+
+
+class AmodalError(Exception):
+    """Base of every error that amodal raises on purpose."""
+
+
+class DataError(AmodalError, ValueError):
+    """What a user handed in as data breaks a stated rule."""
+
+
+class SettingError(AmodalError, ValueError):
+    """A setting has a wrong name, type or value."""
+
+
+class UnknownNameError(SettingError, KeyError):
+    """A name (method, modality, metric, setting) is not one of the known ones."""
+
+    __str__ = Exception.__str__  # KeyError would print the repr of the message
+
+
+class NotFittedError(AmodalError, AttributeError):
+    """A model was asked to predict before it was fitted."""
+
+
+class CheckpointError(AmodalError, ValueError):
+    """A stored model or checkpoint cannot be used: foreign, of another version, or truncated."""
+
+
+class StorageError(AmodalError, OSError):
+    """A file cannot be read or written."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ends an error text with the nearest known name, or with all of them.
+
+    >>> did_you_mean("bosting", ["boosting", "mean"])
+    "did you mean 'boosting'?"
+    >>> did_you_mean("zzz", ["boosting", "mean"])
+    'choose from boosting, mean'
+    """
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a name that is not known.
+
+    >>> str(unknown_name("method", "bosting", ["boosting", "mean"]))
+    "unknown method 'bosting': did you mean 'boosting'?"
+    """
+    return UnknownNameError(f"unknown {what} {name!r}: {did_you_mean(name, known)}")

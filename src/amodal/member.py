@@ -1,0 +1,196 @@
+"""`Member`: one fitted method with the scale of its training rows; a `Model` has one or several."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save as pack_arrays
+from safetensors.torch import load_file, save
+
+from amodal.batch import Prediction
+from amodal.data.dataset import Dataset
+from amodal.data.scaling import Scaler
+from amodal.data.tensors import to_batch
+from amodal.errors import CheckpointError
+from amodal.methods import get_method
+from amodal.methods.base import base_params
+from amodal.settings import resolve_settings
+from amodal.training import fit, predict_batches
+from amodal.training.checkpoint import clear_checkpoint, write_atomic
+
+__all__ = ["Member", "fit_member", "load_member"]
+
+_FORMAT, _VERSION = "amodal-member", 1
+
+
+@dataclass(eq=False)
+class Member:
+    """A method, fitted, with what it needs to read other rows.
+
+    Args:
+        name: of the method in `METHODS`.
+        settings: given by the user; defaults are the method's.
+        scaler: of the training rows.
+        method: the fitted `NeuralMethod` or classic method.
+        base: ``[p]`` parameters of the training base rate, in units of the target.
+        history: one dict per epoch (neural methods).
+    """
+
+    name: str
+    settings: dict[str, Any]
+    scaler: Scaler
+    method: Any
+    base: torch.Tensor
+    history: list[dict] = field(default_factory=list)
+
+    @property
+    def neural(self) -> bool:
+        """Whether torch trained it."""
+        return isinstance(self.method, torch.nn.Module)
+
+    def predict(self, data: Dataset, *, device: str = "cpu") -> Prediction:
+        """The prediction for rows on the scale of the raw data, on the CPU."""
+        scaled = self.scaler.apply(data)
+        if self.neural:
+            dtype = next(self.method.parameters()).dtype
+            self.method.to(device)
+            found = predict_batches(self.method, to_batch(scaled, device, dtype)).cpu()
+        else:
+            found = self.method.predict(scaled).cpu()
+        if found.task.kind == "regression":
+            found = found.replace(params=self._unscaled(found.params))
+        return found.replace(task=self.scaler.task)
+
+    def _unscaled(self, params: torch.Tensor) -> torch.Tensor:
+        mean, std = self.scaler.target_mean, self.scaler.target_std
+        return torch.stack([params[:, 0] * std + mean, params[:, 1] + float(np.log(std))], 1)
+
+    def save(self, folder: Path) -> None:
+        """Writes weights, scale and settings; the JSON comes last and makes it complete."""
+        facts, arrays = self.scaler.to_state()
+        write_atomic(folder / "scaler.safetensors", pack_arrays(arrays))
+        if self.neural:
+            state = {k: v.cpu().contiguous() for k, v in self.method.state_dict().items()}
+            write_atomic(folder / "weights.safetensors", save(state))
+            extra: dict[str, Any] = {}
+        else:
+            from skops.io import dumps
+
+            for name, estimator in self.method.estimators().items():
+                write_atomic(folder / f"{name}.skops", dumps(estimator))
+            extra = {"state": self.method.state(), "estimators": list(self.method.estimators())}
+        body = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "method": self.name,
+            "settings": self.settings,
+            "scaler": facts,
+            "base": self.base.tolist(),
+            "history": self.history,
+            **extra,
+        }
+        write_atomic(folder / "member.json", json.dumps(body, indent=1).encode())
+
+
+def fit_member(
+    name: str,
+    settings: dict[str, Any],
+    train: Dataset,
+    valid: Dataset,
+    *,
+    seed: int,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Callable | None = None,
+) -> Member:
+    """Fits one method on `train`, choosing its epoch or regularisation on `valid`."""
+    kind = get_method(name)
+    resolved = resolve_settings(kind, settings)
+    known = train[train.labelled]
+    scaler = Scaler.fit(train)
+    base = base_params(
+        train.task,
+        torch.as_tensor(known.target),
+        None if known.weight is None else torch.as_tensor(known.weight),
+    )
+    if not hasattr(kind, "stages"):
+        method = kind(train.task, **resolved.method)
+        method.fit(scaler.apply(known), scaler.apply(valid[valid.labelled]), seed=seed)
+        return Member(name, settings, scaler, method, base)
+    rows = train if resolved.train.unlabelled else known
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method = kind(scaler.modalities, scaler.task, encoder=resolved.encoder, **resolved.method)
+    dtype = torch.float64 if resolved.train.precision == "64" else torch.float32
+    history = fit(
+        method.to(dtype),
+        to_batch(scaler.apply(rows), dtype=dtype),
+        to_batch(scaler.apply(valid), dtype=dtype) if len(valid) else None,
+        resolved.train,
+        seed=seed,
+        device=device,
+        folder=folder,
+        progress=progress,
+    )
+    epochs = [asdict(e) for e in history.epochs]
+    return Member(name, settings, scaler, method.cpu(), base, epochs)
+
+
+def finish_member(member: Member, folder: Path) -> None:
+    """Stores a fitted member and removes the checkpoint that it no longer needs."""
+    member.save(folder)
+    clear_checkpoint(folder / "checkpoint")
+
+
+def load_member(folder: Path) -> Member:
+    """The member that `Member.save` wrote.
+
+    Raises:
+        CheckpointError: foreign, of another version, or truncated.
+    """
+    try:
+        body = json.loads((folder / "member.json").read_text())
+        if (body.get("format"), body.get("version")) != (_FORMAT, _VERSION):
+            raise CheckpointError(
+                f"a stored model must be {_FORMAT} version {_VERSION}; found "
+                f"{body.get('format')} version {body.get('version')}; train it again"
+            )
+        scaler = Scaler.from_state(body["scaler"], load_arrays(folder / "scaler.safetensors"))
+        method = _load_method(folder, body, scaler)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
+        if isinstance(e, CheckpointError):
+            raise
+        raise CheckpointError(
+            "a stored model consists of member.json and the files that it names; those in "
+            f"{folder.parent.name}/{folder.name} cannot be read ({type(e).__name__}); train it again"
+        ) from None
+    base = torch.tensor(body["base"])
+    return Member(body["method"], body["settings"], scaler, method, base, body["history"])
+
+
+def _load_method(folder: Path, body: dict[str, Any], scaler: Scaler) -> Any:
+    kind = get_method(body["method"])
+    resolved = resolve_settings(kind, body["settings"])
+    if not hasattr(kind, "stages"):
+        from skops.io import load
+
+        from amodal.methods.classic import TRUSTED
+
+        method = kind(scaler.task, **resolved.method)
+        found = {n: load(folder / f"{n}.skops", trusted=list(TRUSTED)) for n in body["estimators"]}
+        method.restore(found, body["state"])
+        return method
+    with torch.random.fork_rng(devices=[]):
+        method = kind(scaler.modalities, scaler.task, encoder=resolved.encoder, **resolved.method)
+    if resolved.train.precision == "64":
+        method = method.double()
+    method.load_state_dict(load_file(folder / "weights.safetensors"))
+    return method.eval()

@@ -1,0 +1,37 @@
+"""One file a method; `METHODS` lists them all."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from amodal.errors import unknown_name
+
+__all__ = ["METHODS", "get_method"]
+
+METHODS: dict[str, str] = {
+    "aum": "amodal.methods.aum:AUM",
+    "attention": "amodal.methods.attention:Attention",
+    "concat": "amodal.methods.concat:Concat",
+    "mean": "amodal.methods.mean:MeanFusion",
+    "boosting": "amodal.methods.boosting:Boosting",
+    "forest": "amodal.methods.forest:Forest",
+    "logistic": "amodal.methods.logistic:Logistic",
+    "single": "amodal.methods.single:Single",
+    "pattern": "amodal.methods.pattern:Pattern",
+}
+"""name -> where its class is; loaded when first asked for."""
+
+
+def get_method(name: str) -> type:
+    """The class of the method called `name`.
+
+    Raises:
+        UnknownNameError: there is none.
+
+    >>> get_method("aum").year
+    2026
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(import_module(module), attribute)

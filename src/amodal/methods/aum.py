@@ -1,0 +1,339 @@
+"""AUM: each modality a Gaussian; patient-modality graph with uncertainty-aware attention; VIB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from amodal.batch import Batch, Prediction
+from amodal.encoders import EncoderSettings
+from amodal.errors import SettingError, unknown_name
+from amodal.methods.base import NeuralMethod, head
+from amodal.nn import gaussian
+from amodal.nn.graph import BipartiteLayer, EdgeUpdate
+from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
+from amodal.types import Modality, Task
+
+__all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
+
+AGGREGATION = ("paper", "posterior")
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The Gaussians on the edges: mean and log variance ``[n, m, d]``, and which edges there are."""
+
+    mean: Float[Tensor, "n m d"]
+    log_var: Float[Tensor, "n m d"]
+    present: Bool[Tensor, "n m"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """The Gaussian of each row ``[n, d]``, and each modality's weight in it ``[n, m]``."""
+
+    mean: Float[Tensor, "n d"]
+    var: Float[Tensor, "n d"]
+    reliance: Float[Tensor, "n m"]
+
+
+class AUM(NeuralMethod):
+    """Aleatoric uncertainty modelling, and exact Gaussian fusion as a variant of it.
+
+    Encoders give h_ik; mu_ik = f_k(h_ik) and log var_ik = clamp(g_k(h_ik)) (Eq. 1-2). With
+    ``aggregation="paper"``, L layers of message passing between rows and modalities, where rows
+    attend to modalities by inverse variance (Eq. 3), give mu_i (Eq. 4) and
+    var_i = sum_k alpha_ik^2 var_ik (Eq. 5). With ``"posterior"``, mu_i and var_i are the exact
+    posterior of a latent that each modality measures. The loss is
+    L_cls + contrast L_con + beta KL(N(mu_i, var_i) || N(0, I)) (Eq. 6-7).
+
+    Args:
+        aggregation: ``paper`` or ``posterior``.
+        layers: layers of message passing (``paper``).
+        attention: ``softmax``, ``precision`` or ``uniform`` (``paper``).
+        theta: temperature of the softmax.
+        absent: ``mask`` or ``literal``, see `amodal.nn.gaussian.uncertainty_attention`.
+        variance: ``learned``, or ``constant``: every edge has variance 1.
+        vib: add beta KL to the loss.
+        beta: weight of the KL, in nats per row.
+        contrast: weight of the contrastive terms; 0 leaves them out.
+        two_stage: freeze the variance heads in stage 1.
+        clamp: log variances stay in [-clamp, clamp].
+        draws: fixed draws of the latent that a prediction averages over.
+        widen: let conflict between modalities widen the predictive variance.
+
+    Reference: "Embracing Aleatoric Uncertainty in Medical Multimodal Learning with Missing
+    Modalities", arXiv 2601.21950; contrastive terms and graph: MUSE (Wu et al., ICLR 2024).
+    Differences from the paper are listed in docs/papers/aum.md.
+    """
+
+    name = "aum"
+    title = "AUM"
+    reference = "arXiv 2601.21950"
+    year = 2026
+    stages = 2
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        task: Task,
+        *,
+        encoder: EncoderSettings | None = None,
+        aggregation: str = "paper",
+        layers: int = 2,
+        attention: str = "softmax",
+        theta: float = 1.0,
+        absent: str = "mask",
+        variance: str = "learned",
+        vib: bool = True,
+        beta: float = 1e-3,
+        contrast: float = 0.1,
+        two_stage: bool = True,
+        clamp: float = 4.0,
+        draws: int = 16,
+        widen: bool = False,
+        **common: Any,
+    ) -> None:
+        encoder = encoder or EncoderSettings()
+        super().__init__(modalities, task, encoder=encoder, **common)
+        _check(aggregation, attention, absent, variance, theta=theta, clamp=clamp, layers=layers)
+        self.aggregation, self.attention, self.absent = aggregation, attention, absent
+        self.theta, self.clamp, self.widen = theta, clamp, widen
+        self.constant = variance == "constant"
+        self.two_stage = two_stage and not self.constant
+        self.beta = beta if vib else 0.0
+        self.contrast = contrast
+        m, d, p = len(self.names), self.width, encoder.dropout
+        self.mean_head = GroupedMLP(m, d, d, dropout=p)
+        # Starts at log var = 0, so that attention is uniform until stage 2.
+        self.variance_head = None if self.constant else GroupedMLP(m, d, d, zero=True)
+        if aggregation == "paper":
+            self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
+            self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
+            self.updates = nn.ModuleList(EdgeUpdate(d) for _ in range(layers - 1))
+            self.register_buffer("node_mean", torch.zeros(layers - 1, m, d))
+            self.register_buffer("node_count", torch.zeros(layers - 1, m))
+        self.node_dropout = nn.Dropout(p)
+        self.projection = nn.Linear(d, d)
+        self.head = head(d, 2 * d, task.param_size, p)
+        self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
+        self.register_buffer("conflict_quantiles", torch.linspace(0, 1, 101))
+
+    def prepare(self, train: Batch) -> None:
+        super().prepare(train)
+        with torch.no_grad():
+            self.head[-1].bias.copy_(self.base)
+
+    def begin_stage(self, stage: int) -> None:
+        """Stage 1 freezes the variance heads, stage 2 trains everything."""
+        if self.variance_head is not None:
+            self.variance_head.requires_grad_(stage > 1 or not self.two_stage)
+
+    # -- equations 1 to 5 -----------------------------------------------------------------------
+
+    def edges(self, batch: Batch) -> Edges:
+        """The Gaussian of every present modality of every row (Eq. 1-2)."""
+        hidden = self.encode(batch)
+        mean = self.mean_head(hidden)
+        if self.variance_head is None:
+            log_var = torch.zeros_like(mean)
+        else:
+            log_var = self.variance_head(hidden).float().clamp(-self.clamp, self.clamp)
+        return Edges(mean, log_var, batch.present)
+
+    def fuse(self, edges: Edges, *, track: bool = False) -> Fused:
+        """The Gaussian of every row; `track` lets the modality nodes' running averages learn."""
+        if self.aggregation == "posterior":
+            return Fused(*gaussian.fuse_posterior(edges.mean, edges.log_var, edges.present))
+        alpha = self.attend(edges)
+        mean = self._pass_messages(edges, alpha, track)
+        var = (alpha.square()[..., None] * select_present(edges.log_var.exp(), edges.present)).sum(1)
+        some = edges.present.any(1, keepdim=True)
+        mean = torch.where(some, mean.float(), mean.new_zeros((), dtype=torch.float))
+        return Fused(mean, torch.where(some, var, var.new_ones(())), alpha)
+
+    def attend(self, edges: Edges) -> Float[Tensor, "n m"]:
+        """The weight of each modality in its row (Eq. 3)."""
+        return gaussian.uncertainty_attention(
+            edges.log_var, edges.present, kind=self.attention, theta=self.theta, absent=self.absent
+        )
+
+    def _pass_messages(self, edges: Edges, alpha: Tensor, track: bool) -> Float[Tensor, "n d"]:
+        row, node, to_row, _ = self._state_before(len(self.layers) - 1, edges, alpha, track=track)
+        layer = self.layers[-1]
+        return layer.update(row, layer.to_rows(node, to_row, alpha), last=True)
+
+    def _state_before(
+        self, depth: int, edges: Edges, alpha: Tensor, *, track: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Row nodes, modality nodes, edges towards rows and towards modalities before a layer."""
+        row, node = torch.ones_like(edges.mean[:, 0]), self.nodes
+        to_row = to_node = select_present(edges.mean, edges.present)
+        for level, (layer, update) in enumerate(zip(self.layers, self.updates, strict=False)):
+            if level == depth:
+                break
+            message = self._node_message(level, row, to_node, edges.present, track)
+            new_row = layer.update(row, layer.to_rows(node, to_row, alpha))
+            row, node = self.node_dropout(new_row), self.node_dropout(layer.update(node, message))
+            to_row = update(node, row[:, None], to_row)
+            to_node = update(row[:, None], node, to_node)
+        return row, node, to_row, to_node
+
+    def _node_message(
+        self, level: int, row: Tensor, edge: Tensor, present: Tensor, track: bool
+    ) -> Float[Tensor, "m d"]:
+        """In training the mean over the batch, at prediction the frozen mean over training rows."""
+        if not self.training:
+            return self.node_mean[level].to(edge.dtype)
+        mean, count = self.layers[level].to_modalities(row, edge, present)
+        if track:
+            with torch.no_grad():
+                self._track(level, mean.float(), count.float())
+        return mean
+
+    def _track(self, depth: int, mean: Tensor, count: Tensor, memory: float = 0.9) -> None:
+        old = memory * self.node_count[depth]
+        total = (old + count).clamp_min(1e-12)
+        mixed = (old[:, None] * self.node_mean[depth] + count[:, None] * mean) / total[:, None]
+        self.node_mean[depth] = torch.where((count > 0)[:, None], mixed, self.node_mean[depth])
+        self.node_count[depth] = torch.where(count > 0, old + count, self.node_count[depth])
+
+    @torch.no_grad()
+    def finalise(self, batches: Iterable[Batch]) -> None:
+        """Replaces the running averages of the modality nodes by exact means over training rows."""
+        if self.aggregation != "paper" or len(self.layers) < 2:
+            return
+        batches = list(batches)
+        self.eval()
+        for level, layer in enumerate(self.layers[:-1]):
+            total = torch.zeros_like(self.node_mean[level])
+            count = torch.zeros_like(self.node_count[level])
+            for batch in batches:
+                edges = self.edges(batch)
+                row, _, _, edge = self._state_before(level, edges, self.attend(edges))
+                mean, number = layer.to_modalities(row, edge, batch.present)
+                total += mean.float() * number.float()[:, None]
+                count += number
+            self.node_mean[level] = total / count.clamp_min(1)[:, None]
+            self.node_count[level] = count
+
+    # -- equations 6 and 7 ----------------------------------------------------------------------
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        edges = self.edges(batch)
+        fused = self.fuse(edges, track=True)
+        latent = fused.mean + fused.var.sqrt() * torch.randn_like(fused.var)
+        params = self._decode(latent, self.evidence(batch))
+        terms = {"task": self.task_loss(params, batch)}
+        if self.beta:
+            some = batch.present.any(1)
+            kl = gaussian.kl_to_standard(fused.mean[some], fused.var[some])
+            terms["vib"] = self.beta * (kl.mean() if len(kl) else kl.sum())
+        if self.contrast:
+            terms["contrast"] = self.contrast * self._contrast(edges, fused, batch)
+        return terms
+
+    def _contrast(self, edges: Edges, fused: Fused, batch: Batch) -> Float[Tensor, ""]:
+        """1/2 L_unsup + 1/2 L_sup between the rows and the same rows with modalities dropped."""
+        view = self.fuse(Edges(edges.mean, edges.log_var, drop_to_subset(edges.present)))
+        some = edges.present.any(1)
+        first, second = (
+            F.normalize(torch.tanh(self.projection(x[some])), dim=-1)
+            for x in (fused.mean, view.mean)
+        )
+        loss = 0.5 * contrast_views(first, second)
+        if batch.target is None or self.task.kind not in ("binary", "multiclass"):
+            return loss
+        known = batch.labelled[some]
+        same = self.task.same(batch.target[some][known])
+        return loss + 0.5 * contrast_labels(first[known], second[known], same)
+
+    def _decode(self, latent: Tensor, evidence: Tensor) -> Float[Tensor, "*s n p"]:
+        evidence = evidence.to(latent.dtype).expand(latent.shape)
+        return self.head(torch.cat([latent, evidence], -1))
+
+    # -- prediction -----------------------------------------------------------------------------
+
+    def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
+        edges = self.edges(batch)
+        fused = self.fuse(edges)
+        p = self._recalibrate(gaussian.conflict(edges.mean, edges.log_var, edges.present))
+        var = fused.var
+        if self.widen:
+            var = self._widened(var, p)
+        latent = fused.mean + var.sqrt() * self.draws[:, None]
+        params = mix_params(self.task, self._decode(latent, self.evidence(batch)).float())
+        log_var = select_present(edges.log_var, edges.present)
+        collapsed = (log_var.abs() >= 0.99 * self.clamp).float().mean(-1)
+        fields = {
+            "reliability": gaussian.reliability(edges.log_var, edges.present),
+            "reliance": fused.reliance,
+            "variance": var,
+            "conflict": p,
+            "extra": {
+                "variance_of_modality": log_var.exp().mean(-1),
+                "collapsed": collapsed,
+                "kl": gaussian.kl_to_standard(fused.mean, fused.var),
+            },
+        }
+        return params, fields
+
+    def _widened(self, var: Tensor, p: Tensor) -> Tensor:
+        """Conflict below .05 widens towards the prior's variance: at p = 0 all the way."""
+        share = (1 - p / 0.05).clamp(0, 1).nan_to_num(0.0)[:, None]
+        return var + share * (1 - var).clamp_min(0)
+
+    def _recalibrate(self, p: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """p-values against those of validation rows, so that they are uniform there."""
+        grid = self.conflict_quantiles.to(p.dtype)
+        level = torch.linspace(0, 1, len(grid), dtype=p.dtype, device=p.device)
+        high = torch.searchsorted(grid, p.nan_to_num(0.0).contiguous()).clamp(1, len(grid) - 1)
+        span = (grid[high] - grid[high - 1]).clamp_min(1e-12)
+        part = ((p - grid[high - 1]) / span).clamp(0, 1)
+        return level[high - 1] + part * (level[high] - level[high - 1])
+
+    @torch.no_grad()
+    def calibrate_conflict(self, predictions: Prediction) -> None:
+        known = predictions.conflict[~predictions.conflict.isnan()].float()
+        if len(known) >= 20:
+            grid = torch.quantile(known, torch.linspace(0, 1, 101, device=known.device))
+            grid[0], grid[-1] = 0.0, 1.0
+            self.conflict_quantiles.copy_(grid)
+
+    def diagnostics(self, prediction: Prediction) -> dict[str, float]:
+        """Variance collapse, attention entropy against uniform, KL per row in nats."""
+        there = prediction.present
+        several = there.sum(1) >= 2
+        share = prediction.reliance[several]
+        total = share.sum(1, keepdim=True).clamp_min(1e-12)
+        share = share / total
+        entropy = -(share * share.clamp_min(1e-12).log()).sum(1)
+        relative = entropy / there[several].sum(1).float().log()
+        out = {
+            "variance_collapse": float(prediction.extra["collapsed"][there].mean()),
+            "attention_entropy": float(relative.mean()),
+            "kl_nats": float(prediction.extra["kl"].mean()),
+        }
+        return {k: v for k, v in out.items() if v == v}
+
+
+def _check(aggregation: str, attention: str, absent: str, variance: str, **numbers: float) -> None:
+    for what, value, known in (
+        ("aggregation", aggregation, AGGREGATION),
+        ("attention", attention, gaussian.ATTENTION),
+        ("absent", absent, ("mask", "literal")),
+        ("variance", variance, ("learned", "constant")),
+    ):
+        if value not in known:
+            raise unknown_name(what, value, known)
+    for what, value in numbers.items():
+        if not value > 0:
+            raise SettingError(f"{what} must be positive; got {value!r}; change it")
+

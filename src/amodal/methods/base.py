@@ -1,0 +1,254 @@
+"""What every neural method shares: encoding present rows, evidence of absence, base rates, loss."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from amodal.batch import Batch, Encoded, Prediction
+from amodal.encoders import EncoderSettings, make_encoder
+from amodal.errors import unknown_name
+from amodal.types import Modality, Task
+from amodal.values import Values
+
+__all__ = [
+    "CLASS_WEIGHT",
+    "NeuralMethod",
+    "PatternEmbedding",
+    "base_params",
+    "class_weights",
+    "head",
+    "spread",
+]
+
+CLASS_WEIGHT = ("none", "balanced")
+
+
+def spread(encoded: Encoded, values: Values) -> Float[Tensor, "n d"]:
+    """The pooled vector of each row's value; 0 where the row has none.
+
+    >>> v = Values({}, None, torch.tensor([0, -1]))
+    >>> spread(Encoded(torch.ones(1, 2)), v).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    has = values.index >= 0
+    if len(encoded.pooled) == 0:
+        return encoded.pooled.new_zeros(len(has), encoded.pooled.shape[-1])
+    chosen = encoded.pooled[values.index.clamp_min(0)]
+    return torch.where(has[:, None], chosen, chosen.new_zeros(()))
+
+
+def base_params(task: Task, target: Tensor, weight: Tensor | None = None) -> Float[Tensor, " p"]:
+    """The parameters that predict the base rate of labelled `target`: nothing known about a row.
+
+    Classes that never occur get half a row, so that no probability is 0.
+
+    >>> base_params(Task("binary"), torch.tensor([0.0, 0.0, 1.0, 1.0])).item()
+    0.0
+    """
+    target = target.double()
+    if task.kind != "multilabel":
+        known = ~target.isnan()
+        target = target[known]
+        weight = None if weight is None else weight[known].double()
+    weight = torch.ones(len(target), dtype=torch.double) if weight is None else weight.double()
+    total = weight.sum().clamp_min(1e-12)
+    if task.kind == "regression":
+        if len(target) == 0:
+            return torch.zeros(2)
+        mean = (weight * target).sum() / total
+        std = ((weight * (target - mean).square()).sum() / total).sqrt().clamp_min(1e-6)
+        return torch.stack([mean, std.log()]).float()
+    if task.kind == "multilabel":
+        known = ~target.isnan()
+        ones = (weight[:, None] * torch.where(known, target, 0.0)).sum(0)
+        rest = (weight[:, None] * torch.where(known, 1.0 - target, 0.0)).sum(0)
+        return (ones.clamp_min(0.5) / rest.clamp_min(0.5)).log().float()
+    counts = torch.zeros(len(task.classes), dtype=torch.double)
+    counts = counts.index_add(0, target.long(), weight).clamp_min(0.5)
+    if task.kind == "binary":
+        return (counts[1] / counts[0]).log().float()[None]
+    return (counts / counts.sum()).log().float()
+
+
+def class_weights(task: Task, base: Float[Tensor, " p"]) -> Float[Tensor, " c"]:
+    """Weights that make the classes equally heavy: 1 / (C p_c), from base-rate parameters."""
+    if task.kind == "binary":
+        p = torch.sigmoid(base)
+        return 0.5 / torch.cat([1 - p, p])
+    return 1.0 / (base.softmax(-1) * len(base))
+
+
+class PatternEmbedding(nn.Module):
+    """Turns "nobody measured it" into evidence, and "it was lost" into none.
+
+    The input of modality k is 1 - r_k where it was not measured, -r_k where present, 0 where lost,
+    with r_k the share of rows in which it was not measured among those where it was not lost.
+
+    Shapes: absence ``[n, m] -> [n, width]``.
+    """
+
+    def __init__(self, modalities: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("rate", torch.zeros(modalities))
+        self.linear = nn.Linear(modalities, width)
+
+    def fit(self, batch: Batch) -> None:
+        """Takes the rates from training rows."""
+        kept = (~batch.lost).sum(0).clamp_min(1)
+        self.rate.copy_(batch.not_measured.sum(0) / kept)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "n d"]:
+        told = batch.not_measured.to(self.rate.dtype) - self.rate
+        return self.linear(torch.where(batch.lost, told.new_zeros(()), told))
+
+
+class NeuralMethod(nn.Module):
+    """Base of the methods that torch trains: override `predict_params`, and `loss` if need be.
+
+    A subclass encodes with `encode`, ends with `finish`, and lists its settings as keyword
+    arguments: the constructor is the configuration, and its defaults are the method's.
+
+    Args:
+        modalities: what the rows consist of, after scaling.
+        task: what is predicted.
+        encoder: settings shared by the encoders of all modalities.
+        pattern: learn from which modalities were not measured.
+        class_weight: ``none``, or ``balanced``: classes weigh equally in the loss, and the logits
+            are corrected for it afterwards, so that probabilities stay probabilities.
+
+    A row with nothing present predicts the base rate of the training rows, exactly.
+    """
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+    year: ClassVar[int] = 0
+    stages: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        task: Task,
+        *,
+        encoder: EncoderSettings | None = None,
+        pattern: bool = True,
+        class_weight: str = "none",
+    ) -> None:
+        super().__init__()
+        if class_weight not in CLASS_WEIGHT:
+            raise unknown_name("class_weight", class_weight, CLASS_WEIGHT)
+        encoder = encoder or EncoderSettings()
+        self.names = tuple(m.name for m in modalities)
+        self.task, self.width = task, encoder.width
+        self.encoders = nn.ModuleList(make_encoder(m, encoder) for m in modalities)
+        self.pattern = PatternEmbedding(len(self.names), self.width) if pattern else None
+        self.class_weight = class_weight if task.kind in ("binary", "multiclass") else "none"
+        self.register_buffer("base", torch.zeros(task.param_size))
+
+    @classmethod
+    def settings(cls) -> dict[str, Any]:
+        """Names and defaults of the method's own settings, those of its bases included."""
+        found: dict[str, Any] = {}
+        for c in reversed(cls.__mro__):
+            if "__init__" in vars(c) and issubclass(c, NeuralMethod):
+                for p in inspect.signature(c).parameters.values():
+                    if p.kind is p.KEYWORD_ONLY and p.name != "encoder":
+                        found[p.name] = p.default
+        return found
+
+    # -- what training calls --------------------------------------------------------------------
+
+    def prepare(self, train: Batch) -> None:
+        """Takes base rates and rates of absence from the training rows, before the first step."""
+        if train.target is not None:
+            self.base.copy_(base_params(self.task, train.target.cpu(), _cpu(train.weight)))
+        if self.pattern is not None:
+            self.pattern.fit(train)
+
+    def begin_stage(self, stage: int) -> None:
+        """Called when stage 1, 2, ... begins; methods with several stages freeze parts here."""
+
+    def finalise(self, batches: Iterable[Batch]) -> None:
+        """Called once after training with the training rows: statistics for prediction."""
+
+    def calibrate_conflict(self, predictions: Prediction) -> None:
+        """Called once with predictions of validation rows; methods that report conflict use it."""
+
+    def diagnostics(self, prediction: Prediction) -> dict[str, float]:
+        """Alarms and shares that tell whether the method works as it is meant to."""
+        return {}
+
+    # -- what methods build on ------------------------------------------------------------------
+
+    def encode(self, batch: Batch) -> Float[Tensor, "n m d"]:
+        """The pooled vector of every present pair; 0 where absent. Encoders see present rows only."""
+        pooled = [
+            spread(encoder(batch.values[name]), batch.values[name])
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+        ]
+        return torch.stack(pooled, 1)
+
+    def evidence(self, batch: Batch) -> Float[Tensor, "n d"]:
+        """The embedding of what was not measured; 0 where the setting is off."""
+        if self.pattern is None:
+            return self.base.new_zeros(len(batch), self.width)
+        return self.pattern(batch)
+
+    def finish(
+        self, params: Float[Tensor, "n p"], present: Bool[Tensor, "n m"], **fields: Any
+    ) -> Prediction:
+        """A `Prediction` from raw parameters: class weights undone, empty rows at the base rate."""
+        params = params.float()
+        if self.class_weight == "balanced":
+            shift = class_weights(self.task, self.base).log()
+            shift = shift[1:] - shift[:1] if self.task.kind == "binary" else shift
+            params = params - shift
+        params = torch.where(present.any(1, keepdim=True), params, self.base)
+        return Prediction(self.task, params, present, **fields)
+
+    def task_loss(self, params: Float[Tensor, "n p"], batch: Batch) -> Float[Tensor, ""]:
+        """Mean negative log likelihood of the labelled rows that have anything present.
+
+        `params` are raw: with class weights, the loss weighs the rows and `finish` undoes it.
+        """
+        use = batch.labelled & batch.present.any(1)
+        if not bool(use.any()):
+            return params.sum() * 0.0
+        target = batch.target[use]
+        nll = -self.task.dist(params[use].float()).log_prob(target)
+        weight = torch.ones_like(nll) if batch.weight is None else batch.weight[use]
+        if self.class_weight == "balanced":
+            weight = weight * class_weights(self.task, self.base)[target.long()]
+        return (weight * nll).sum() / weight.sum()
+
+    # -- what a method overrides ------------------------------------------------------------------
+
+    def predict_params(self, batch: Batch) -> tuple[Float[Tensor, "n p"], dict[str, Any]]:
+        """Raw parameters and the other fields of the `Prediction`."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> Prediction:
+        params, fields = self.predict_params(batch)
+        return self.finish(params, batch.present, **fields)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the training loss by name; their sum is what training minimises."""
+        params, _ = self.predict_params(batch)
+        return {"task": self.task_loss(params, batch)}
+
+
+def head(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Linear - GELU - dropout - linear: from a fused representation to parameters."""
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, outputs)
+    )
+
+
+def _cpu(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.cpu()

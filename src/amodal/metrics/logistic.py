@@ -1,0 +1,174 @@
+"""Two small maximum-likelihood solvers for recalibration, over many replicates of weights.
+
+Newton's method on all replicates together; a replicate that has converged drops out. Whether a
+finite solution exists is decided beforehand, exactly, so that NaN means "not identified".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["fit_offset", "fit_slope"]
+
+STEPS = 100  # a bound; three or four are needed from a warm start
+TOLERANCE = 1e-10
+
+
+def fit_offset(y: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """a of P(y = 1) = sigmoid(a + logit), for each row of weights.
+
+    Solves sum_i w_i (y_i - sigmoid(a + logit_i)) = 0, whose left side falls in a. With b the
+    logit of the weighted mean of y, the root lies between b - max logit and b - min logit; a
+    Newton step that leaves what is left of this range is replaced by its middle.
+
+    Args:
+        y: [n] bool.
+        logit: [n] offsets, finite.
+        weight: [B, n], at least 0.
+
+    Returns:
+        [B]; NaN where only one class has weight (the root is infinite).
+
+    >>> a = fit_offset(np.array([True, True, True, False]), np.zeros(4), np.ones((1, 4)))
+    >>> float(np.round(a[0], 6)), float(np.round(np.log(3), 6))
+    (1.098612, 1.098612)
+    """
+    positive, negative = weight @ y.astype(float), weight @ (~y).astype(float)
+    out = np.full(len(weight), np.nan)
+    live = np.flatnonzero((positive > 0) & (negative > 0))
+    if not len(live):
+        return out
+    prior = np.log(positive[live]) - np.log(negative[live])
+    low, high = prior - logit.max(), prior - logit.min()
+    if len(weight) > 1:
+        at = np.clip(fit_offset(y, logit, weight.sum(axis=0)[None]), low, high)
+    else:
+        at = np.clip(0.0, low, high)
+    left = weight[live]
+    for _ in range(STEPS):
+        mean = _sigmoid(at[:, None] + logit)
+        slope = positive[live] - np.einsum("bi,bi->b", left, mean)
+        mean *= 1 - mean
+        curve = np.einsum("bi,bi->b", left, mean)
+        low, high = np.where(slope > 0, at, low), np.where(slope < 0, at, high)
+        to = at + np.divide(slope, curve, out=np.full_like(slope, np.inf), where=curve > 0)
+        to = np.where((to >= low) & (to <= high), to, (low + high) / 2)
+        out[live] = to
+        moving = np.abs(to - at) > TOLERANCE * (1 + np.abs(at))
+        if not moving.any():
+            break
+        live, left, at, low, high = (a[moving] for a in (live, left, to, low, high))
+    return out
+
+
+def fit_slope(y: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """b of P(y = 1) = sigmoid(a + b logit), maximum likelihood, for each row of weights.
+
+    A finite solution exists exactly where the logits of the two classes overlap in both
+    directions (Albert and Anderson, 1984).
+
+    Args:
+        y: [n] bool.
+        logit: [n], finite.
+        weight: [B, n], at least 0.
+
+    Returns:
+        [B]; NaN where the solution is not finite or not unique (one class, separated classes,
+        a constant logit), or was not reached in 100 steps.
+
+    >>> y = np.array([True, False, False, True, True, False])
+    >>> logit = np.array([-1.0, -1, -1, 1, 1, 1])  # shares 1/3 and 2/3: logits -log 2, log 2
+    >>> float(np.round(fit_slope(y, logit, np.ones((1, 6)))[0], 6))
+    0.693147
+    """
+    out = np.full(len(weight), np.nan)
+    live = np.flatnonzero(_overlap(y, logit, weight))
+    if not len(live):
+        return out
+    center, scale = logit.mean(), logit.std()
+    x = (logit - center) / scale
+    pooled = weight.sum(axis=0)[None]
+    prior = np.log(pooled @ y) - np.log(pooled @ ~y)
+    start = _newton(y, x, pooled, np.stack([prior, [0.0]], axis=1))
+    if len(weight) > 1:
+        start = _newton(y, x, weight[live], np.repeat(start, len(live), axis=0))
+    out[live] = start[:, 1] / scale
+    return out
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    """Overwrites its argument, a large temporary array."""
+    with np.errstate(over="ignore"):  # exp(800) = inf, and 1 / inf = 0 is right
+        np.exp(np.negative(logit, out=logit), out=logit)
+    logit += 1
+    return np.divide(1, logit, out=logit)
+
+
+def _span(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest of values [k] that have weight: [B] each; NaN where none has."""
+    if not len(values):
+        return np.full(len(weight), np.nan), np.full(len(weight), np.nan)
+    order = np.argsort(values)
+    seen = np.take(weight, order, axis=1) > 0
+    low = values[order[seen.argmax(axis=1)]]
+    high = values[order[::-1][seen[:, ::-1].argmax(axis=1)]]
+    some = seen.any(axis=1)
+    return np.where(some, low, np.nan), np.where(some, high, np.nan)
+
+
+def _overlap(y: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    low, high = _span(logit[y], weight[:, y])
+    other_low, other_high = _span(logit[~y], weight[:, ~y])
+    return (high > other_low) & (other_high > low)
+
+
+def _newton(y: np.ndarray, x: np.ndarray, weight: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Intercept and slope on x, from start [B, 2]: [B, 2]; NaN where not reached.
+
+    A step is halved where the log-likelihood, followed along it, falls more steeply at its end
+    than half of what it rose at its beginning: the step went too far.
+    """
+    out = np.full_like(start, np.nan)
+    live, at, scale = np.arange(len(start)), start, np.ones(len(start))
+    slope, curve = _derivatives(y, x, weight, at)
+    for _ in range(STEPS):
+        step = _solve(curve, slope) * scale[:, None]
+        to = at + step
+        slope_to, curve_to = _derivatives(y, x, weight, to)
+        good = (slope_to * step).sum(axis=1) >= -0.5 * (slope * step).sum(axis=1)
+        small = np.abs(step).max(axis=1) <= TOLERANCE * (1 + np.abs(at).max(axis=1))
+        out[live[small]] = to[small]
+        at = np.where(good[:, None], to, at)
+        slope = np.where(good[:, None], slope_to, slope)
+        curve = np.where(good[:, None], curve_to, curve)
+        scale = np.where(good, np.minimum(1, 2 * scale), scale / 2)
+        moving = ~small & np.isfinite(step).all(axis=1)
+        if not moving.any():
+            break
+        if not moving.all():
+            live, weight, at, scale = live[moving], weight[moving], at[moving], scale[moving]
+            slope, curve = slope[moving], curve[moving]
+    return out
+
+
+def _derivatives(
+    y: np.ndarray, x: np.ndarray, weight: np.ndarray, at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient [B, 2] of the log-likelihood and its negative Hessian's (00, 01, 11) [B, 3]."""
+    mean = _sigmoid(at[:, :1] + at[:, 1:] * x)
+    powers = np.stack([np.ones_like(x), x, x * x], axis=1)
+    slope = (weight * (y - mean)) @ powers[:, :2]
+    mean *= 1 - mean
+    mean *= weight
+    return slope, mean @ powers
+
+
+def _solve(curve: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Solves the [B] symmetric 2 x 2 systems; NaN where one is singular."""
+    a, b, c = curve.T
+    determinant = a * c - b * b
+    safe = np.where(determinant > 0, determinant, np.nan)
+    return (
+        np.stack([c * slope[:, 0] - b * slope[:, 1], a * slope[:, 1] - b * slope[:, 0]], 1)
+        / (safe[:, None])
+    )

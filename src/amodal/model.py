@@ -1,0 +1,396 @@
+"""`Model`: the front door. Fit, predict, score, save and load, with scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+import amodal
+from amodal.batch import Prediction
+from amodal.checks import check_trainable
+from amodal.data.coerce import to_dataset
+from amodal.data.dataset import Dataset
+from amodal.data.splits import split_development
+from amodal.ensemble import mix_predictions
+from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
+from amodal.member import Member, finish_member, fit_member, load_member
+from amodal.methods import get_method
+from amodal.posthoc.temperature import Temperature
+from amodal.settings import coerce, parse_method, resolve_settings
+from amodal.shifts import make_shift
+from amodal.training import seed_of
+from amodal.training.checkpoint import write_atomic
+from amodal.types import Modality, Task
+
+__all__ = ["CALIBRATE", "Model", "load", "make_model", "parse_method"]
+
+CALIBRATE = ("temperature", "none")
+_FORMAT, _VERSION = "amodal-model", 1
+_CALIBRATION_LOSS = (0.3, 0.6)
+_OWN = {"seed": 0, "ensemble": 1, "calibrate": "temperature", "device": "cpu"}
+
+
+class Model(BaseEstimator):
+    """A method from `amodal list methods`, ready to fit.
+
+    Args:
+        method: name of the method, or name and settings in one word
+            ("aum:aggregation=posterior"; see `make_model`).
+        seed: of everything random; the same seed on the same machine gives the same model.
+        ensemble: number of members; each has its own seed and its own draw of validation rows, and
+            their predictions are averaged.
+        calibrate: ``temperature`` (on rows set aside for it) or ``none``.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        **settings: of the method, its encoders and its training, all by name.
+
+    After `fit`: ``task_``, ``modalities_``, ``classes_`` (classification), ``rows_`` (split -> row
+    ids), ``members_``, ``temperature_``.
+
+    Raises:
+        UnknownNameError: an unknown method or setting, with the nearest known name.
+
+    Example:
+        >>> import numpy as np
+        >>> d = amodal.Dataset.from_arrays({"a": np.arange(60.0)[:, None]}, [0] * 30 + [1] * 30)
+        >>> model = Model("logistic").fit(d)
+        >>> model.predict(d).mean.shape
+        torch.Size([60])
+    """
+
+    def __init__(
+        self,
+        method: str = "aum",
+        *,
+        seed: int = 0,
+        ensemble: int = 1,
+        calibrate: str = "temperature",
+        device: str = "cpu",
+        **settings: Any,
+    ) -> None:
+        self.method = method
+        self.seed = seed
+        self.ensemble = ensemble
+        self.calibrate = calibrate
+        self.device = device
+        self.settings = settings
+
+    # -- scikit-learn -----------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings by name."""
+        own = {k: getattr(self, k) for k in ("method", *_OWN)}
+        return {**own, **self.settings}
+
+    def set_params(self, **params: Any) -> Model:
+        """Changes settings by name."""
+        for key, value in params.items():
+            if key in ("method", *_OWN):
+                setattr(self, key, value)
+            else:
+                self.settings = {**self.settings, key: value}
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "classifier"
+        task = getattr(self, "task_", None)
+        if task is not None and task.kind == "regression":
+            tags.estimator_type = "regressor"
+        return tags
+
+    # -- fit --------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        valid: Any = None,
+        folder: str | Path | None = None,
+        progress: Callable | None = None,
+    ) -> Model:
+        """Fits on the rows of `data`, setting some of them aside for validation and calibration.
+
+        Args:
+            data: a `Dataset`, or a dict of arrays.
+            y: targets, where `data` has none or others are wanted.
+            valid: validation and calibration rows of your own (half each); then all of `data` trains.
+            folder: where finished members, checkpoints and logs go; the same call after a kill goes
+                on where it stopped.
+            progress: called per epoch with (member, `Epoch`, number of epochs).
+
+        Raises:
+            DataError: no labels, one class only, too few rows.
+        """
+        self._check()
+        data = to_dataset(data, target=y)
+        check_trainable(data)
+        parts = self._parts(data, valid)
+        self.task_, self.modalities_ = data.task, data.modalities
+        if self.task_.is_classification:
+            self.classes_ = np.arange(max(2, len(self.task_.classes)))
+        self.rows_ = {name: part.row_id for name, part in parts.items()}
+        self.n_features_in_ = len(data.modalities)
+        self.members_ = []
+        for number in range(int(self.ensemble)):
+            train, held = self._member_rows(parts, data, number)
+            self.members_.append(self._member(number, train, held, folder, progress))
+        self.temperature_ = self._calibrated(parts["calibration"])
+        return self
+
+    def _check(self) -> None:
+        name, inline = parse_method(self.method)
+        for key, default in _OWN.items():
+            coerce(key, getattr(self, key), default)
+        if int(self.ensemble) < 1:
+            raise SettingError(f"ensemble must be at least 1; got {self.ensemble}; change it")
+        if self.calibrate not in CALIBRATE:
+            raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
+        resolve_settings(get_method(name), {**inline, **self.settings})
+
+    def _parts(self, data: Dataset, valid: Any) -> dict[str, Dataset]:
+        if valid is not None:
+            held = to_dataset(valid, modalities=data.modalities, task=data.task)
+            half = split_development(held, seed=self.seed, valid=0.5, calibration=0.0)
+            if self.calibrate == "none":
+                return {"train": data, "valid": held, "calibration": held[:0]}
+            return {
+                "train": data,
+                "valid": held[half["valid"]],
+                "calibration": held[half["train"]],
+            }
+        share = 0.0 if self.calibrate == "none" else 0.125
+        rows = split_development(data, seed=self.seed, valid=0.125, calibration=share)
+        return {name: data[index] for name, index in rows.items()}
+
+    def _member_rows(
+        self, parts: dict[str, Dataset], data: Dataset, number: int
+    ) -> tuple[Dataset, Dataset]:
+        """Member 0 has the model's own split; the others draw validation rows of their own."""
+        train, valid = parts["train"], parts["valid"]
+        if number == 0 or not np.isin(valid.row_id, data.row_id).all():
+            return train, valid
+        pool = data[np.isin(data.row_id, np.concatenate([train.row_id, valid.row_id]))]
+        rows = split_development(
+            pool,
+            seed=seed_of(self.seed, "valid", number) % 2**32,
+            valid=len(valid) / len(pool),
+            calibration=0.0,
+        )
+        return pool[rows["train"]], pool[rows["valid"]]
+
+    def _member(
+        self,
+        number: int,
+        train: Dataset,
+        valid: Dataset,
+        folder: str | Path | None,
+        progress: Callable | None,
+    ) -> Member:
+        name, inline = parse_method(self.method)
+        place = None if folder is None else Path(folder) / f"member-{number}"
+        if place is not None and (place / "member.json").exists():
+            return load_member(place)
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
+        member = fit_member(
+            name,
+            {**inline, **self.settings},
+            train,
+            valid,
+            seed=seed_of(self.seed, "member", number),
+            device=self.device,
+            folder=place,
+            progress=None if progress is None else lambda e, n: progress(number, e, n),
+        )
+        if place is not None:
+            finish_member(member, place)
+        return member
+
+    def _calibrated(self, rows: Dataset) -> Temperature | None:
+        """Fits the temperature on rows set aside, as they are and with some modalities lost."""
+        rows = rows[rows.labelled]
+        if self.calibrate == "none" or len(rows) == 0:
+            return None
+        copies = [rows]
+        copies += [make_shift("mcar", rate, seed=self.seed)(rows) for rate in _CALIBRATION_LOSS]
+        found = Prediction.concat([self._mixture(copy) for copy in copies])
+        target = torch.as_tensor(np.concatenate([copy.target for copy in copies]))
+        weight = np.concatenate(
+            [
+                (np.ones(len(rows)) if rows.weight is None else rows.weight) * share
+                for share in (1.0, *[1.0 / len(_CALIBRATION_LOSS)] * len(_CALIBRATION_LOSS))
+            ]
+        )
+        return Temperature.fit(found, target, self.members_[0].base, weight=weight)
+
+    # -- predict ----------------------------------------------------------------------------------
+
+    def predict(self, data: Any) -> Prediction:
+        """The `Prediction` for rows of the modalities that the model knows, on the CPU.
+
+        Args:
+            data: a `Dataset`, a DataFrame with the columns of the tables it was fitted on, a dict
+                of arrays, or one row as a dict. A modality that it lacks counts as lost.
+        """
+        self._fitted()
+        data = to_dataset(data, modalities=self.modalities_, task=self.task_)
+        found = self._mixture(data)
+        return found if self.temperature_ is None else self.temperature_.apply(found)
+
+    def _mixture(self, data: Dataset) -> Prediction:
+        return mix_predictions([m.predict(data, device=self.device) for m in self.members_])
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Probabilities ``[n, C]`` (``multilabel``: ``[n, L]``).
+
+        Raises:
+            SettingError: the task is regression.
+        """
+        self._fitted()
+        if self.task_.kind == "regression":
+            raise SettingError(
+                "predict_proba is for classification; this model predicts a real value; "
+                "use predict(data).mean and .std"
+            )
+        found = self.predict(data).outputs()["probability"]
+        return np.stack([1 - found, found], 1) if self.task_.kind == "binary" else found
+
+    def score(self, data: Any, y: Any = None) -> float:
+        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it."""
+        from sklearn.metrics import r2_score
+
+        self._fitted()
+        data = to_dataset(data, modalities=self.modalities_, task=self.task_, target=y)
+        data = data[data.labelled]
+        if self.task_.kind == "regression":
+            return float(r2_score(data.target, self.predict(data).outputs()["mean"]))
+        p = self.predict_proba(data)
+        if self.task_.kind == "multilabel":
+            return float(((p > 0.5) == data.target).mean())
+        return float((p.argmax(1) == data.target).mean())
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "members_"):
+            raise NotFittedError(
+                "a model predicts after it was fitted; this one was not; call fit first"
+            )
+
+    # -- files ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Stores the model in `folder` (JSON, safetensors, skops; no pickle).
+
+        Raises:
+            NotFittedError: it was not fitted.
+            StorageError: the folder cannot be written, or holds something else.
+        """
+        self._fitted()
+        folder = Path(folder)
+        known = {"model.json", "rows.json"}
+        if folder.is_file() or (
+            folder.is_dir()
+            and any(p.name not in known and not p.name.startswith("member-") for p in folder.iterdir())
+        ):
+            raise StorageError(
+                f"a model is stored in a folder of its own; {folder.name!r} holds other files; "
+                "choose another"
+            )
+        (folder / "model.json").unlink(missing_ok=True)
+        for number, member in enumerate(self.members_):
+            member.save(folder / f"member-{number}")
+        for extra in folder.glob("member-*"):
+            if int(extra.name.split("-")[1]) >= len(self.members_):
+                shutil.rmtree(extra)
+        rows = {name: [str(r) for r in ids] for name, ids in self.rows_.items()}
+        write_atomic(folder / "rows.json", json.dumps(rows).encode())
+        write_atomic(folder / "model.json", json.dumps(self._facts(), indent=1).encode())
+        return folder
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "params": self.get_params(),
+            "task": self.task_.to_json(),
+            "modalities": [m.to_json() for m in self.modalities_],
+            "members": len(self.members_),
+            "temperature": None if self.temperature_ is None else self.temperature_.to_json(),
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    import sklearn
+
+    return {
+        "amodal": amodal.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def make_model(spec: str, **params: Any) -> Model:
+    """A `Model` from one word: ``name:key=value:...``, where keys may be the model's own too.
+
+    >>> make_model("aum:ensemble=4:beta=0.01", seed=1).get_params()["ensemble"]
+    4
+    """
+    name, settings = parse_method(spec)
+    own = {k: coerce(k, settings.pop(k), d) for k, d in _OWN.items() if k in settings}
+    known = resolve_settings(get_method(name), settings)
+    del known
+    return Model(name, **{**params, **own, **settings})
+
+
+def load(folder: str | Path) -> Model:
+    """The model stored in `folder`.
+
+    Raises:
+        StorageError: there is none.
+        CheckpointError: foreign, of another version, or truncated.
+    """
+    folder = Path(folder)
+    path = folder / "model.json"
+    if not path.exists():
+        raise StorageError(
+            f"a stored model is a folder with model.json; {folder.name!r} has none; "
+            "name the folder that `amodal train` wrote"
+        )
+    try:
+        facts: Mapping[str, Any] = json.loads(path.read_text())
+        found = (facts.get("format"), facts.get("version"))
+        if found != (_FORMAT, _VERSION):
+            raise CheckpointError(
+                f"a stored model must be {_FORMAT} version {_VERSION}; found {found[0]} version "
+                f"{found[1]}; train it again"
+            )
+        model = Model(**facts["params"])
+        model.task_ = Task.from_json(facts["task"])
+        model.modalities_ = tuple(Modality.from_json(m) for m in facts["modalities"])
+        model.temperature_ = Temperature(**facts["temperature"]) if facts["temperature"] else None
+        rows = json.loads((folder / "rows.json").read_text())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"a stored model is described by model.json and rows.json; those in {folder.name!r} "
+            f"cannot be read ({type(error).__name__}); train it again"
+        ) from None
+    if model.task_.is_classification:
+        model.classes_ = np.arange(max(2, len(model.task_.classes)))
+    model.n_features_in_ = len(model.modalities_)
+    model.rows_ = {name: np.array(ids, dtype=str) for name, ids in rows.items()}
+    model.members_ = [load_member(folder / f"member-{k}") for k in range(facts["members"])]
+    return model

@@ -1,0 +1,148 @@
+"""Residual and transformer blocks that know nothing of modalities."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Attention", "FeedForward", "ResidualMLP", "TransformerBlock", "Transformer"]
+
+
+class FeedForward(nn.Module):
+    """``W2 dropout(gelu(W1 norm(x)))``: the inner part of a pre-norm residual block.
+
+    Args:
+        width: size d of the last axis, in and out.
+        hidden: size between; None for 2 d.
+        dropout: share of hidden units dropped in training.
+    """
+
+    def __init__(self, width: int, *, hidden: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        hidden = hidden or 2 * width
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, hidden)
+        self.outer = nn.Linear(hidden, width)
+        self.dropout = dropout
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        hidden = F.gelu(self.inner(self.norm(x)))
+        return self.outer(F.dropout(hidden, self.dropout, self.training))
+
+
+class ResidualMLP(nn.Module):
+    """``norm(x_L)`` with ``x_0 = W x`` and ``x_{l+1} = x_l + dropout(FeedForward(x_l))``.
+
+    Args:
+        inputs: size of the last axis, in.
+        width: size of the last axis, out.
+        depth: number L of blocks; 0 for a normalised linear map.
+        dropout: share of units dropped in training, inside the blocks and behind them.
+
+    >>> ResidualMLP(3, 8, depth=2)(torch.zeros(5, 3)).shape
+    torch.Size([5, 8])
+    """
+
+    def __init__(self, inputs: int, width: int, *, depth: int = 2, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, width)
+        self.blocks = nn.ModuleList(FeedForward(width, dropout=dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = dropout
+
+    def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b d"]:
+        return self.refine(self.first(x))
+
+    def refine(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """What comes behind the first map."""
+        for block in self.blocks:
+            x = x + F.dropout(block(x), self.dropout, self.training)
+        return self.norm(x)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with absent keys.
+
+    ``softmax(Q K' / sqrt(d / heads)) V`` over the present keys; 0 where there is none.
+
+    Args:
+        width: size d of the last axis, in and out.
+        heads: number of heads; divides d.
+        dropout: share of attention weights dropped in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
+    ) -> Float[Tensor, "v t d"]:
+        v, t, d = x.shape
+        qkv = self.qkv(x).view(v, t, 3, self.heads, d // self.heads)
+        q, k, val = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        dropout = self.dropout if self.training else 0.0
+        mask = present[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, val, attn_mask=mask, dropout_p=dropout)
+        return self.out(mixed.transpose(1, 2).reshape(v, t, d))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: ``x + attention(norm(x))``, then ``x + FeedForward(x)``.
+
+    Args:
+        width: size d of the last axis.
+        heads: attention heads; divides d.
+        dropout: share of units and attention weights dropped in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout=dropout)
+        self.feed = FeedForward(width, dropout=dropout)
+        self.dropout = dropout
+
+    def forward(
+        self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
+    ) -> Float[Tensor, "v t d"]:
+        mixed = self.attention(self.norm(x), present)
+        x = x + F.dropout(mixed, self.dropout, self.training)
+        return x + F.dropout(self.feed(x), self.dropout, self.training)
+
+
+class Transformer(nn.Module):
+    """Blocks over tokens, led by a learned summary token (the "[CLS]" of Devlin et al. 2019).
+
+    Args:
+        width: size d of the tokens.
+        heads: attention heads; divides d.
+        depth: number of blocks.
+        dropout: share of units and attention weights dropped in training.
+    """
+
+    def __init__(self, width: int, heads: int, *, depth: int = 2, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.summary = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, heads, dropout=dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
+    ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v t d"]]:
+        """``(summary, tokens)``; tokens are 0 where they are not present."""
+        lead = self.summary.to(x.dtype).expand(len(x), 1, -1)
+        x = torch.cat([lead, x], dim=1)
+        seen = torch.cat([present.new_ones(len(x), 1), present], dim=1)
+        for block in self.blocks:
+            x = block(x, seen)
+        x = self.norm(x)
+        tokens = torch.where(present[..., None], x[:, 1:], torch.zeros_like(x[:, 1:]))
+        return x[:, 0], tokens

@@ -1,0 +1,63 @@
+"""Linear maps with separate weights per modality, applied to all modalities in one operation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+__all__ = ["GroupedLinear", "GroupedMLP", "select_present"]
+
+
+def select_present(x: Float[Tensor, "n m d"], present: Bool[Tensor, "n m"]) -> Tensor:
+    """`x` with zeros where absent. Selected, not multiplied: 0 * NaN is NaN.
+
+    >>> x = torch.tensor([[[1.0], [float("nan")]]])
+    >>> select_present(x, torch.tensor([[True, False]])).flatten().tolist()
+    [1.0, 0.0]
+    """
+    return torch.where(present[..., None], x, x.new_zeros(()))
+
+
+class GroupedLinear(nn.Module):
+    """y_k = x_k W_k + b_k for every modality k at once.
+
+    Args:
+        groups: number m of modalities.
+        inputs, outputs: widths.
+        zero: start at 0 (a head whose output is constant until it learns).
+
+    Shapes: ``[n, m, inputs] -> [n, m, outputs]``; a batched matrix product, no loop over modalities.
+    Weights start as `torch.nn.Linear`'s do: uniform in +-1/sqrt(inputs).
+    """
+
+    def __init__(self, groups: int, inputs: int, outputs: int, *, zero: bool = False) -> None:
+        super().__init__()
+        bound = 0.0 if zero else 1 / math.sqrt(inputs)
+        weight = torch.empty(groups, inputs, outputs).uniform_(-bound, bound)
+        self.weight = nn.Parameter(torch.zeros_like(weight) if zero else weight)
+        bias = torch.empty(groups, 1, outputs).uniform_(-bound, bound)
+        self.bias = nn.Parameter(torch.zeros_like(bias) if zero else bias)
+
+    def forward(self, x: Float[Tensor, "n m i"]) -> Float[Tensor, "n m o"]:
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class GroupedMLP(nn.Module):
+    """Linear - GELU - dropout - linear with separate weights per modality.
+
+    Shapes: ``[n, m, width] -> [n, m, outputs]``.
+    """
+
+    def __init__(
+        self, groups: int, width: int, outputs: int, *, dropout: float = 0.0, zero: bool = False
+    ) -> None:
+        super().__init__()
+        self.first = GroupedLinear(groups, width, width)
+        self.last = GroupedLinear(groups, width, outputs, zero=zero)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "n m d"]) -> Float[Tensor, "n m o"]:
+        return self.last(self.dropout(nn.functional.gelu(self.first(x))))

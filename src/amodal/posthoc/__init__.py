@@ -1,0 +1,1 @@
+"""Functions of predictions, fitted on rows set aside for it."""

@@ -1,0 +1,116 @@
+"""From `key=value` to the settings of a method, its encoders and its training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from amodal.errors import SettingError, unknown_name
+
+__all__ = ["MethodSettings", "coerce", "parse_method", "parse_pairs", "resolve_settings"]
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """The settings of a `Model`, sorted by whom they are for."""
+
+    method: Mapping[str, Any]
+    encoder: Any
+    train: Any
+
+
+def coerce(name: str, value: Any, default: Any) -> Any:
+    """`value` in the type of `default`; text is read ("0.5", "true").
+
+    Raises:
+        SettingError: it cannot be read as that type.
+
+    >>> coerce("beta", "0.5", 1.0), coerce("vib", "off", True), coerce("depth", "3", 2)
+    (0.5, False, 3)
+    """
+    kind = type(default)
+    try:
+        if kind is bool:
+            if isinstance(value, bool):
+                return value
+            text = str(value).lower()
+            if text in _TRUE + _FALSE:
+                return text in _TRUE
+            raise ValueError
+        if kind is int:
+            number = float(value)
+            if isinstance(value, bool) or number != int(number):
+                raise ValueError
+            return int(number)
+        if kind is float:
+            return float(value)
+        if kind is str and not isinstance(value, str):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        word = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+        raise SettingError(
+            f"setting {name} must be {word[kind]}; got {value!r}; change it"
+        ) from None
+    return value
+
+
+def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
+    """``["key=value", ...]`` as a dict.
+
+    Raises:
+        SettingError: there is no "=".
+
+    >>> parse_pairs(["beta=0.1"])
+    {'beta': '0.1'}
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise SettingError(f"a setting is written key=value; got {pair!r}; add the '='")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def parse_method(spec: str) -> tuple[str, dict[str, str]]:
+    """A method and its settings from one word: ``name:key=value:key=value``.
+
+    >>> parse_method("aum:aggregation=posterior:ensemble=4")
+    ('aum', {'aggregation': 'posterior', 'ensemble': '4'})
+    """
+    name, *pairs = spec.split(":")
+    return name.strip(), parse_pairs(pairs)
+
+
+def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSettings:
+    """Checks names and types of `settings`, and shares them out.
+
+    Raises:
+        UnknownNameError: a name that the method has no setting for.
+        SettingError: a value of the wrong type or out of range.
+    """
+    own = method.settings()
+    if not hasattr(method, "stages"):
+        unknown = [k for k in settings if k not in own]
+        if unknown:
+            raise unknown_name(f"setting of {method.name}", unknown[0], own or ["(none)"])
+        return MethodSettings({k: coerce(k, v, own[k]) for k, v in settings.items()}, None, None)
+    from amodal.encoders import EncoderSettings
+    from amodal.training import TrainSettings
+
+    given = {**getattr(method, "defaults", {}), **settings}
+    encoder = {f.name: f.default for f in fields(EncoderSettings)}
+    train = {f.name: f.default for f in fields(TrainSettings)}
+    for key in given:
+        if key not in own | encoder | train:
+            raise unknown_name(f"setting of {method.name}", key, [*own, *encoder, *train])
+
+    def pick(defaults: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: coerce(k, given[k], v) for k, v in defaults.items() if k in given}
+
+    return MethodSettings(
+        pick(own), EncoderSettings(**pick(encoder)), TrainSettings(**pick(train))
+    )

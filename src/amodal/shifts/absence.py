@@ -1,0 +1,170 @@
+"""Whole modalities get lost: what all mechanisms share, and loss completely at random."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from amodal.checks import check_fraction
+from amodal.data.dataset import Dataset
+from amodal.errors import SettingError, unknown_name
+from amodal.shifts.base import Shift
+from amodal.shifts.keyed import uniform
+from amodal.shifts.pattern import LossPattern
+
+__all__ = ["AbsenceShift", "Chances", "Mcar"]
+
+
+class Chances(NamedTuple):
+    """With which probability each pair is lost, which pairs are neutral, what was learned."""
+
+    probability: np.ndarray
+    neutral: np.ndarray
+    learned: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AbsenceShift(Shift):
+    """Makes (row, modality) pairs `LOST`, measured or not.
+
+    A pair is lost where its keyed uniform number lies below its probability. So at one seed all
+    mechanisms and rates use the same numbers: what MCAR loses at 0.3 it also loses at 0.5.
+
+    Args:
+        rate: the mean probability that one (row, modality) pair, measured or not, is lost.
+        seed: any integer.
+        modalities: names of the modalities concerned; None for all.
+        keep_one: a row that has something present and would lose all of it keeps one modality,
+            chosen at random; the rate that comes out is then below the one asked for.
+    """
+
+    keep_one: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.keep_one, bool | np.bool_):
+            raise SettingError(f"keep_one must be true or false; got {self.keep_one!r}; change it")
+        self._set("keep_one", bool(self.keep_one))
+
+    @abstractmethod
+    def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
+        """The probability of loss of each pair of `columns`: ``Float64[n, c]``, and more."""
+
+    def draw(self, data: Dataset, reference: Dataset | None = None) -> LossPattern:
+        """The pattern of loss for `data`, to be applied, saved and replayed.
+
+        Args:
+            data: n rows.
+            reference: what the shift learns from (MCAR: nothing); `data` if left out.
+
+        Raises:
+            UnknownNameError: `data` lacks a modality that the settings name.
+            DataError: the reference does not have what the mechanism needs.
+        """
+        columns = self.columns(data)
+        chances = self.chances(data, data if reference is None else reference, columns)
+        drawn = uniform(self.seed, data.row_id, data.names, "absence")
+        lost = np.zeros(data.shape, dtype=bool)
+        lost[:, columns] = drawn[:, columns] < chances.probability
+        kept = np.zeros(len(data), dtype=bool)
+        if self.keep_one:
+            kept = data.present.any(axis=1) & ~(data.present & ~lost).any(axis=1)
+            choice = np.where(data.present, uniform(self.seed, data.row_id, data.names, "keep"), -1)
+            lost[kept, choice[kept].argmax(axis=1)] = False
+        return LossPattern.measure(
+            data,
+            lost,
+            requested=self._requested(data, columns),
+            probability=chances.probability,
+            columns=columns,
+            neutral=chances.neutral,
+            kept=kept,
+            spec=self.to_json() | ({"learned": chances.learned} if chances.learned else {}),
+        )
+
+    def _requested(self, data: Dataset, columns: np.ndarray) -> float:
+        return self.rate
+
+    def __call__(self, data: Dataset, reference: Dataset | None = None) -> Dataset:
+        """`data` with the pairs of `draw` lost."""
+        if self.is_identity:
+            return data
+        return self.record(data.lose(self.draw(data, reference).lost))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is ever lost."""
+        return self.rate == 0
+
+    def _kept(self) -> str:
+        return ", but no row loses all that it has" if self.keep_one else ""
+
+
+@dataclass(frozen=True)
+class Mcar(AbsenceShift):
+    """Lost completely at random: each pair with the same probability, whatever it holds.
+
+    Args:
+        rate: the probability that one (row, modality) pair, measured or not, is lost.
+        seed: any integer.
+        modalities: names of the modalities concerned; None for all.
+        keep_one: see `AbsenceShift`.
+        rates: rates of single modalities (a mapping) that replace `rate` there.
+
+    >>> print(Mcar(0.5).describe())
+    Lost completely at random: each modality of each row, measured or not, with probability 0.5.
+    >>> d = Dataset.from_arrays({"a": [[1.0], [2.0]], "b": [[3.0], [4.0]]})
+    >>> Mcar(1.0, modalities="b")(d).present.tolist()
+    [[True, False], [True, False]]
+    """
+
+    name: ClassVar[str] = "mcar"
+    title: ClassVar[str] = "Modalities lost completely at random"
+
+    rates: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = self.rates.items() if isinstance(self.rates, Mapping) else self.rates
+        checked = [(str(n), check_fraction(f"the rate of modality {n!r}", r)) for n, r in pairs]
+        self._set("rates", tuple(sorted(checked)))
+        for name, _ in checked:
+            if self.modalities is not None and name not in self.modalities:
+                raise unknown_name("modality with a rate of its own", name, self.modalities)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is ever lost."""
+        return self.rate == 0 and not any(rate for _, rate in self.rates)
+
+    def _per_column(self, data: Dataset, columns: np.ndarray) -> np.ndarray:
+        own = dict(self.rates)
+        for name in own:
+            data.modality(name)
+        return np.array([own.get(data.names[k], self.rate) for k in columns], dtype=np.float64)
+
+    def _requested(self, data: Dataset, columns: np.ndarray) -> float:
+        per_column = self._per_column(data, columns)
+        return float(per_column.mean()) if len(per_column) else self.rate
+
+    def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
+        """The same for all rows."""
+        shape = (len(data), len(columns))
+        probability = np.broadcast_to(self._per_column(data, columns), shape)
+        return Chances(probability, np.zeros(shape, dtype=bool), {})
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `shift_from_json` reads."""
+        return super().to_json() | {"rates": dict(self.rates)}
+
+    def describe(self) -> str:
+        """One sentence in words."""
+        own = "".join(f", {name} with {rate:g}" for name, rate in self.rates)
+        return (
+            f"Lost completely at random: {self._where()} of each row, measured or not, with "
+            f"probability {self.rate:g}{own}{self._kept()}."
+        )

@@ -1,0 +1,102 @@
+"""Random numbers that belong to a (seed, row id, modality), wherever they are drawn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+__all__ = ["keyed_normal", "keyed_uniform", "pair_keys", "string_keys", "uniform"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def string_keys(strings: Iterable[str]) -> np.ndarray:
+    """64-bit BLAKE2b hashes of strings: ``UInt64[n]``, the same on every machine.
+
+    >>> string_keys(["a", "b"])[0] == string_keys(["a"])[0]
+    np.True_
+    """
+    digests = (
+        hashlib.blake2b(str(s).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for s in strings
+    )
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele et al., 2014): a bijection of 64-bit words."""
+    x = (x ^ (x >> np.uint64(30))) * _FIRST
+    x = (x ^ (x >> np.uint64(27))) * _SECOND
+    return x ^ (x >> np.uint64(31))
+
+
+def pair_keys(seed: int, row_id: np.ndarray, names: Sequence[str], salt: str = "") -> np.ndarray:
+    """``UInt64[n, m]``: one key for each (row, modality).
+
+    Row ids and (seed, salt, name) are hashed once each; a pair's key is two rounds of SplitMix64
+    over both, so no pair's key depends on which other rows or modalities are there.
+
+    Args:
+        seed: any integer.
+        row_id: ``str[n]``.
+        names: m names of modalities.
+        salt: what the numbers are for; other salts give independent numbers.
+    """
+    rows = string_keys(row_id)[:, None]
+    columns = string_keys(json.dumps([int(seed), salt, str(name)]) for name in names)[None, :]
+    return _mix(_mix(rows ^ columns) + columns)
+
+
+def _unit(words: np.ndarray) -> np.ndarray:
+    """The upper 53 bits as a number in [0, 1)."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def uniform(seed: int, row_id: np.ndarray, names: Sequence[str], salt: str = "") -> np.ndarray:
+    """``Float64[n, m]`` uniform in [0, 1), keyed by (seed, row id, modality, salt).
+
+    >>> u = uniform(0, np.array(["p1", "p2"]), ["labs", "vitals"])
+    >>> bool(u[1, 0] == uniform(0, np.array(["p2"]), ["labs"])[0, 0])
+    True
+    """
+    return _unit(pair_keys(seed, row_id, names, salt))
+
+
+def _words(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """Output number `counters` of the SplitMix64 stream that starts at `keys`."""
+    return _mix(keys + (counters + np.uint64(1)) * _GOLDEN)
+
+
+def _counters(start: np.ndarray, width: int) -> np.ndarray:
+    return start.astype(np.uint64)[:, None] + np.arange(width, dtype=np.uint64)[None, :]
+
+
+def keyed_uniform(keys: np.ndarray, start: np.ndarray, width: int) -> np.ndarray:
+    """``Float64[k, width]`` uniform in [0, 1): numbers ``start .. start + width - 1`` of each key.
+
+    Args:
+        keys: ``UInt64[k]``, of `pair_keys`.
+        start: ``Int[k]``, at least 0, position in the stream of each key.
+        width: how many numbers a key gets.
+    """
+    return _unit(_words(keys[:, None], _counters(start, width)))
+
+
+def keyed_normal(keys: np.ndarray, start: np.ndarray, width: int) -> np.ndarray:
+    """``Float64[k, width]`` standard normal numbers, addressed as in `keyed_uniform`.
+
+    Box and Muller (1958): sqrt(-2 log(1 - u)) cos(2 pi v), each number with a u and a v of its own.
+
+    >>> key = pair_keys(0, np.array(["p1"]), ["labs"])[:, 0]
+    >>> row = keyed_normal(key, np.array([0]), 3)
+    >>> bool(row[0, 2] == keyed_normal(key, np.array([2]), 1)[0, 0])
+    True
+    """
+    counters = _counters(start, width) * np.uint64(2)
+    u = _unit(_words(keys[:, None], counters))
+    v = _unit(_words(keys[:, None], counters + np.uint64(1)))
+    return np.sqrt(-2.0 * np.log1p(-u)) * np.cos(2.0 * np.pi * v)

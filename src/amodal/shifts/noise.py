@@ -1,0 +1,303 @@
+"""Values get worse: Gaussian noise, noise in place of the value, cells that go missing."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from amodal.data.dataset import Dataset
+from amodal.errors import DataError
+from amodal.shifts.base import Shift, align_features, check_positive, check_reference
+from amodal.shifts.keyed import keyed_normal, keyed_uniform, pair_keys, uniform
+from amodal.types import Modality
+from amodal.values import Values
+
+__all__ = ["MissingCells", "Noise", "PureNoise", "ValueShift", "owners"]
+
+_CHUNK = 1 << 20  # random numbers at a time, so that memory stays flat
+
+
+def owners(row_id: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
+    """``Int[v]`` the row that each value is keyed by: of those that have it, the first by row id.
+
+    First by id and not by position, so that order changes nothing. (A subset can: where rows share
+    a value and the first of them is not in the subset, the next one takes its place.)
+
+    >>> owners(np.array(["c", "a", "b"]), np.array([0, 0, 1]), 2).tolist()
+    [1, 2]
+    """
+    order = np.argsort(row_id, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    has = index >= 0
+    first = np.full(count, len(order), dtype=np.int64)
+    np.minimum.at(first, index[has], rank[has])
+    return np.append(order, -1)[first]  # -1: no row has it
+
+
+class _Entries(NamedTuple):
+    """The array of a modality that is changed, and where its random numbers come from."""
+
+    array: np.ndarray  # [s, d]
+    keys: np.ndarray  # UInt64[s]
+    start: np.ndarray  # Int[s]: position in the stream of the key
+    hit: np.ndarray  # Bool[s]: whether the value is changed at all
+
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Positions of changed entries with their keys and starts, a chunk at a time."""
+        rows = np.flatnonzero(self.hit)
+        step = max(1, _CHUNK // max(1, self.array.shape[1]))
+        for i in range(0, len(rows), step):
+            part = rows[i : i + step]
+            yield part, self.keys[part], self.start[part]
+
+
+def _entries(data: Dataset, name: str, key: str, shift: ValueShift) -> _Entries:
+    """The entries of array `key` of modality `name`."""
+    values = data.values[name]
+    row = owners(data.row_id, values.index, len(values))
+    salt = f"{shift.stream}:{key}"
+    keys = pair_keys(shift.seed, data.row_id[row], [name], salt)[:, 0]
+    chosen = uniform(shift.seed, data.row_id[row], [name], f"{shift.stream}:chosen")[:, 0]
+    hit = (chosen < shift.chance) & (row >= 0)
+    array = values.data[key]
+    step = np.zeros(len(values), dtype=np.int64)
+    if values.offsets is not None:
+        keys, hit = np.repeat(keys, values.lengths), np.repeat(hit, values.lengths)
+        step = np.arange(len(array)) - np.repeat(values.offsets[:-1], values.lengths)
+    return _Entries(array, keys, step * array.shape[1], hit)
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column over what is not NaN (0 where nothing is)."""
+    known = ~np.isnan(x)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, x, 0.0).sum(axis=0, dtype=np.float64) / count
+    square = np.where(known, x - mean, 0.0) ** 2
+    return mean, np.sqrt(square.sum(axis=0, dtype=np.float64) / count)
+
+
+def _numeric(values: Values) -> str | None:
+    return next((key for key in ("numeric", "value") if key in values.data), None)
+
+
+@dataclass(frozen=True)
+class ValueShift(Shift):
+    """Changes values that are present, and never which are present."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("table", "series", "embedding")
+    stream: ClassVar[str] = "noise"
+
+    @property
+    def chance(self) -> float:
+        """The probability that a value is changed at all."""
+        return self.rate
+
+    def __call__(self, data: Dataset, reference: Dataset | None = None) -> Dataset:
+        """`data` with the values changed.
+
+        Raises:
+            UnknownNameError: `data` lacks a modality that the settings name.
+            DataError: no modality of a kind that can be changed, or one that cannot is named; the
+                reference lacks a modality or a feature.
+        """
+        if self.is_identity or not len(data):
+            return data
+        reference = data if reference is None else reference
+        names = self._changeable(data)
+        check_reference(data, reference, names)
+        changed = {n: self._values(data, reference, n) for n in names}
+        return self.record(data.replace(values={**data.values, **changed}))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is ever changed."""
+        return self.rate == 0
+
+    def _changeable(self, data: Dataset) -> list[str]:
+        names = [data.names[k] for k in self.columns(data)]
+        able = [n for n in names if data.modality(n).kind in self.kinds]
+        if not able or (self.modalities is not None and len(able) < len(names)):
+            other = next((n for n in names if n not in able), "none")
+            raise DataError(
+                f"shift {self.name!r} changes modalities of kind {', '.join(self.kinds)}; "
+                f"got {other!r} of another kind; name the modalities that it is to change"
+            )
+        return able
+
+    @abstractmethod
+    def _values(self, data: Dataset, reference: Dataset, name: str) -> Values:
+        """The changed values of one modality."""
+
+    def _which(self) -> str:
+        kinds = f"{', '.join(self.kinds[:-1])} and {self.kinds[-1]}".removeprefix(" and ")
+        some = f"every modality of kind {kinds}"
+        some = some if self.modalities is None else ", ".join(self.modalities)
+        return some if self.chance == 1 else f"{some}, each in {self.chance:.0%} of the rows"
+
+
+def _reference_moments(
+    modality: Modality, width: int, reference: Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation that the reference has for each feature of `modality`."""
+    values = reference.values[modality.name]
+    x = values.data[_numeric(values)]
+    there = reference.modality(modality.name)
+    place = align_features(modality, width, there, x.shape[1])
+    if (place < 0).any():
+        raise DataError(
+            f"the reference of noise must have every feature of modality {modality.name!r}; "
+            f"it lacks {int((place < 0).sum())}; hand in a reference of the same schema"
+        )
+    mean, std = _moments(x)
+    return mean[place], std[place]
+
+
+@dataclass(frozen=True)
+class Noise(ValueShift):
+    """Adds severity * standard deviation of the feature * a standard normal number to each cell.
+
+    Standard deviations are those of the reference, over the known cells of its values. Missing
+    cells stay missing; times and categories stay as they are. At one seed the same normal numbers
+    serve every severity, each time on the clean values: noise of severity 2 is exactly twice that
+    of severity 1. A value that several rows share is keyed by the first of them by row id.
+
+    Args:
+        rate: the probability that a (row, modality) pair that is present gets noise.
+        seed: any integer.
+        modalities: names; None for all tables, series and embeddings.
+        severity: the multiple of the standard deviation, at least 0.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0], [3.0]]})
+    >>> one, two = Noise(severity=1.0)(d), Noise(severity=2.0)(d)
+    >>> x, y, z = (s.values["a"].data["numeric"] for s in (d, one, two))
+    >>> bool(np.allclose(z - x, 2 * (y - x)))
+    True
+    """
+
+    name: ClassVar[str] = "noise"
+    title: ClassVar[str] = "Gaussian noise on values"
+
+    rate: float = 1.0
+    severity: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        severity = check_positive(f"the severity of shift {self.name!r}", self.severity, zero=True)
+        self._set("severity", severity)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is ever changed."""
+        return self.rate == 0 or self.severity == 0
+
+    def _values(self, data: Dataset, reference: Dataset, name: str) -> Values:
+        values, key = data.values[name], _numeric(data.values[name])
+        if key is None or not values.data[key].shape[1]:
+            return values
+        entries = _entries(data, name, key, self)
+        mean, std = _reference_moments(data.modality(name), entries.array.shape[1], reference)
+        out = np.array(entries.array)
+        for part, keys, start in entries.chunks():
+            out[part] = self._noisy(out[part], mean, std, keyed_normal(keys, start, out.shape[1]))
+        return Values({**values.data, key: out}, values.offsets, values.index)
+
+    def _noisy(self, x: np.ndarray, mean: np.ndarray, std: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return x + self.severity * std * z
+
+    def describe(self) -> str:
+        """One sentence in words."""
+        return (
+            f"Gaussian noise of {self.severity:g} standard deviations of each feature is added to "
+            f"{self._which()}."
+        )
+
+
+@dataclass(frozen=True)
+class PureNoise(Noise):
+    """Replaces values by noise: mean + severity * standard deviation * a standard normal number.
+
+    Means and standard deviations are those of the reference, so that severity 1 looks like the data
+    feature by feature and says nothing. Categories are drawn evenly from the levels. Missing cells
+    stay missing, and times as they are: what was measured, and when, is kept.
+
+    Args:
+        rate: the probability that the value of a (row, modality) pair that is present is replaced.
+        seed: any integer.
+        modalities: names; None for all tables, series and embeddings.
+        severity: the multiple of the standard deviation; at 0 every value is the mean.
+    """
+
+    name: ClassVar[str] = "pure-noise"
+    title: ClassVar[str] = "Noise in place of values"
+    stream: ClassVar[str] = "pure"
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing is ever changed."""
+        return self.rate == 0
+
+    def _noisy(self, x: np.ndarray, mean: np.ndarray, std: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(x), np.nan, mean + self.severity * std * z)
+
+    def _values(self, data: Dataset, reference: Dataset, name: str) -> Values:
+        values = super()._values(data, reference, name)
+        if "categorical" not in values.data or not values.data["categorical"].shape[1]:
+            return values
+        entries = _entries(data, name, "categorical", self)
+        sizes = np.array([len(x) for x in data.modality(name).levels.values()])
+        out = np.array(entries.array)
+        for part, keys, start in entries.chunks():
+            drawn = np.floor(keyed_uniform(keys, start, out.shape[1]) * sizes).astype(out.dtype)
+            out[part] = np.where(out[part] < 0, out[part], drawn)
+        return Values({**values.data, "categorical": out}, values.offsets, values.index)
+
+    def describe(self) -> str:
+        """One sentence in words."""
+        return (
+            f"The values of {self._which()} are replaced by noise of {self.severity:g} standard "
+            "deviations around the mean of each feature."
+        )
+
+
+@dataclass(frozen=True)
+class MissingCells(ValueShift):
+    """Single cells of tables go missing; the modality stays present, even with no cell left.
+
+    Args:
+        rate: the probability that one cell, known or not, goes missing.
+        seed: any integer.
+        modalities: names of tables; None for all.
+    """
+
+    name: ClassVar[str] = "missing-cells"
+    title: ClassVar[str] = "Missing cells in tables"
+    kinds: ClassVar[tuple[str, ...]] = ("table",)
+    stream: ClassVar[str] = "cells"
+
+    @property
+    def chance(self) -> float:
+        """Every value can lose cells."""
+        return 1.0
+
+    def _values(self, data: Dataset, reference: Dataset, name: str) -> Values:
+        values = data.values[name]
+        changed: dict[str, Any] = {}
+        for key, gap in (("numeric", np.nan), ("categorical", -1)):
+            if key not in values.data:
+                continue
+            entries = _entries(data, name, key, self)
+            out = np.array(entries.array)
+            for part, keys, start in entries.chunks():
+                gone = keyed_uniform(keys, start, out.shape[1]) < self.rate
+                out[part] = np.where(gone, gap, out[part])
+            changed[key] = out
+        return Values({**values.data, **changed}, values.offsets, values.index)
+
+    def describe(self) -> str:
+        """One sentence in words."""
+        return f"Each cell of {self._which()} goes missing with probability {self.rate:g}."

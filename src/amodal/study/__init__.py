@@ -1,0 +1,36 @@
+"""Studies: methods x absence x seeds on one data set, as files, and the tables read from them.
+
+Names are loaded when they are first used: reading results needs no torch, running a study does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amodal.study.plan import Plan
+    from amodal.study.results import Results, read_results
+    from amodal.study.run import Outcome, run_study
+    from amodal.study.tables import write_tables
+
+_WHERE = {
+    "Outcome": "amodal.study.run",
+    "Plan": "amodal.study.plan",
+    "Results": "amodal.study.results",
+    "read_results": "amodal.study.results",
+    "run_study": "amodal.study.run",
+    "write_tables": "amodal.study.tables",
+}
+
+__all__ = ["Outcome", "Plan", "Results", "read_results", "run_study", "write_tables"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'amodal.study' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

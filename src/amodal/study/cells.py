@@ -1,0 +1,172 @@
+"""The cells of a study and their names: a readable part and a hash of all that determines them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from amodal.study.files import digest
+from amodal.study.plan import NONE, Plan
+
+__all__ = ["Evaluation", "Fit", "Job", "Pattern", "expand", "merge_settings"]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Which pairs are lost, at one seed: drawn once, the same for all methods.
+
+    Args:
+        mechanism: spec of an absence shift, `NONE` at rate 0.
+        rate: the rate asked for.
+        seed: of the draw.
+        keep_one: a row never loses all that it had.
+        data: fingerprint of the rows that it is drawn for.
+        version: of the package.
+    """
+
+    mechanism: str
+    rate: float
+    seed: int
+    keep_one: bool
+    data: str
+    version: str
+
+    @property
+    def is_none(self) -> bool:
+        """Nothing is lost."""
+        return self.mechanism == NONE
+
+    @property
+    def label(self) -> str:
+        """The readable part: mechanism and rate."""
+        return NONE if self.is_none else f"{safe(self.mechanism)}{self.rate:g}"
+
+    @property
+    def id(self) -> str:
+        """File name without ending."""
+        return f"{self.label}-s{self.seed}-{digest(vars(self))}"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One model, fitted once.
+
+    Args:
+        method: the spec as the plan names it.
+        name: the method's name.
+        settings: all settings of the model that the plan states, resolved.
+        seed: of split, loss and model.
+        fold: the test part, from 0.
+        folds: how many there are; 0 for a single split.
+        trained: the pattern of the training rows.
+        data: fingerprint of the data.
+        version: of the package.
+    """
+
+    method: str
+    name: str
+    settings: Mapping[str, Any]
+    seed: int
+    fold: int
+    folds: int
+    trained: Pattern
+    data: str
+    version: str
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """All that determines the model."""
+        known = {k: v for k, v in vars(self).items() if k not in ("method", "trained")}
+        return {**known, "trained": vars(self.trained)}
+
+    @property
+    def id(self) -> str:
+        """Folder name."""
+        trained = "" if self.trained.is_none else f"-{self.trained.label}"
+        return f"{safe(self.method)}{trained}-s{self.seed}-f{self.fold}-{digest(self.key)}"
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """(seed, fold): which rows are tested."""
+        return self.seed, self.fold
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on its test rows under one pattern of loss."""
+
+    fit: Fit
+    pattern: Pattern
+
+    @property
+    def id(self) -> str:
+        """File name without ending."""
+        fit, both = self.fit, {"fit": self.fit.key, "pattern": vars(self.pattern)}
+        return f"{safe(fit.method)}-{self.pattern.label}-s{fit.seed}-f{fit.fold}-{digest(both)}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fit with the evaluations that need it: the unit of work of one process."""
+
+    fit: Fit
+    evaluations: tuple[Evaluation, ...]
+
+
+def safe(text: str) -> str:
+    """`text` with what file systems dislike replaced.
+
+    >>> safe("aum:aggregation=posterior:ensemble=4")
+    'aum_aggregation-posterior_ensemble-4'
+    """
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", text.replace(":", "_"))[:80]
+
+
+def merge_settings(plan: Plan, spec: str, name: str, family: str, own: Mapping) -> dict[str, Any]:
+    """The settings of one method: those for all, its family, its name, its spec, in the spec.
+
+    >>> plan = Plan("d", ("aum:width=8",), settings={"*": {"epochs": 3}, "aum": {"width": 4}})
+    >>> merge_settings(plan, "aum:width=8", "aum", "neural", {"width": 8})
+    {'epochs': 3, 'width': 8}
+    """
+    merged: dict[str, Any] = {}
+    for key in ("*", family, name, spec):
+        merged.update(plan.settings.get(key, {}))
+    return {**merged, **own}
+
+
+def expand(
+    plan: Plan, models: Mapping[str, tuple[str, Mapping[str, Any]]], *, data: str, version: str
+) -> list[Job]:
+    """All jobs of a plan; those of one seed and fold follow each other.
+
+    Args:
+        plan: what is compared.
+        models: spec -> (name of the method, its settings, resolved).
+        data: fingerprint of the data.
+        version: of the package.
+
+    >>> plan = Plan("d", ("mean",), rates=(0, 0.5), mechanisms=("mcar", "mnar"), seeds=2)
+    >>> jobs = expand(plan, {"mean": ("mean", {})}, data="x", version="1")
+    >>> len(jobs), [e.pattern.label for e in jobs[0].evaluations]
+    (2, ['none', 'mcar0.5', 'mnar0.5'])
+    """
+    jobs = []
+    for seed, fold, spec in product(plan.seeds, range(plan.n_folds), plan.methods):
+        none = Pattern(NONE, 0.0, seed, False, data, version)
+        lost = [
+            Pattern(m, r, seed, plan.keep_one, data, version)
+            for m, r in product(plan.mechanisms, plan.rates)
+            if r > 0
+        ]
+        patterns = [none, *lost] if 0.0 in plan.rates else lost
+        groups = [(none, patterns)] if plan.absent_at == "test" else [(p, [p]) for p in patterns]
+        folds = plan.folds if plan.folds > 1 else 0
+        name, settings = models[spec]
+        for trained, tested in groups:
+            fit = Fit(spec, name, settings, seed, fold, folds, trained, data, version)
+            jobs.append(Job(fit, tuple(Evaluation(fit, p) for p in tested)))
+    return jobs

@@ -1,0 +1,207 @@
+"""`Plan`: what a study compares, as settings that are kept as JSON."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from amodal.checks import check_fraction
+from amodal.errors import SettingError, unknown_name
+
+__all__ = ["ABSENT_AT", "NONE", "Plan", "parse_spec"]
+
+ABSENT_AT = ("test", "both")
+"""Where modalities are lost: at test only (fit once), or at training and test alike."""
+NONE = "none"
+"""Name of the mechanism of a cell at rate 0."""
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """A name and its settings out of one string: ``name:key=value:key=value``.
+
+    Values are read as whole numbers, numbers, true, false or none where they look like one.
+
+    Raises:
+        SettingError: a part after the name is no ``key=value``.
+
+    >>> parse_spec("aum:aggregation=posterior:ensemble=4")
+    ('aum', {'aggregation': 'posterior', 'ensemble': 4})
+    """
+    name, *parts = str(spec).split(":")
+    settings: dict[str, Any] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not (key and equals and value):
+            raise SettingError(
+                f"settings are written name:key=value:key=value; got {part!r} in {spec!r}; "
+                "write it so"
+            )
+        settings[key] = _value(value)
+    return name, settings
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Methods x rates x mechanisms x seeds (x folds) on one data set.
+
+    A seed varies three things together: the split into development and test rows, the pattern of
+    loss, and the model's own seed. Everything is drawn once per seed and the same for all methods.
+
+    Args:
+        data: a prepared folder, or ``builtin:NAME``.
+        methods: specs such as ``"boosting"`` or ``"aum:aggregation=posterior:ensemble=4"``.
+        rates: probabilities that a (row, modality) pair is lost; 0 is the data as they are.
+        mechanisms: names of absence shifts, with settings as in `methods` (``"mnar:strength=2"``).
+        seeds: whole numbers; a single number k stands for 0 .. k-1.
+        folds: 0 or 1: one split per seed; k: k-fold cross-validation per seed.
+        absent_at: ``"test"``: fit once on the data as they are, evaluate under every shift;
+            ``"both"``: training rows lose too, by the same mechanism and rate (one fit per rate).
+        keep_one: a row never loses all that it had.
+        settings: settings of the models: key ``"*"`` for all methods, ``"neural"`` or ``"classic"``
+            for a family, a method's name, or a whole spec; the later in this order wins, and a
+            value in the spec itself wins over all.
+        metrics: names; empty for the default ones of the task. The first is the primary one.
+        replicates: bootstrap replicates of every interval.
+        jobs: processes; changes nothing in the results.
+        focus: specs of the methods that the study is about; the others are the baselines. Empty:
+            those whose name is one of this package's own methods, else the first method.
+        reference: the spec that every method is compared with; empty for the first of `focus`.
+
+    Raises:
+        SettingError: a value that has no meaning here.
+
+    >>> plan = Plan("builtin:digits", ("aum", "boosting"), seeds=3)
+    >>> plan.seeds, Plan.from_json(plan.to_json()) == plan
+    ((0, 1, 2), True)
+    """
+
+    data: str
+    methods: tuple[str, ...]
+    rates: tuple[float, ...] = (0.0, 0.3, 0.5, 0.7)
+    mechanisms: tuple[str, ...] = ("mcar",)
+    seeds: tuple[int, ...] = (0,)
+    folds: int = 0
+    absent_at: str = "test"
+    keep_one: bool = False
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    replicates: int = 1000
+    jobs: int = 1
+    focus: tuple[str, ...] = ()
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        self._set("data", str(self.data))
+        for name in ("methods", "mechanisms", "metrics", "focus"):
+            self._set(name, _names(name, getattr(self, name)))
+        rates = [check_fraction("an absence rate", r) for r in _many(self.rates)]
+        self._set("rates", tuple(sorted(set(rates))))
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else _many(self.seeds)
+        self._set("seeds", tuple(_whole("a seed", s, 0) for s in seeds))
+        self._set("folds", _whole("the number of folds", self.folds, 0))
+        self._set("replicates", _whole("the number of replicates", self.replicates, 1))
+        self._set("jobs", _whole("the number of jobs", self.jobs, 1))
+        self._set("keep_one", bool(self.keep_one))
+        settings = {str(k): dict(_table(k, v)) for k, v in _table("", self.settings).items()}
+        self._set("settings", settings)
+        self._check()
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen
+
+    def _check(self) -> None:
+        for name in ("methods", "rates", "seeds"):
+            if not getattr(self, name):
+                raise SettingError(f"a study needs at least one of {name}; got none; name one")
+        for name in ("methods", "mechanisms", "seeds", "focus"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise SettingError(f"the {name} of a study differ; some repeat; name each once")
+        if max(self.rates) > 0 and not self.mechanisms:
+            raise SettingError("a rate above 0 needs a mechanism; got none; name one (mcar)")
+        if self.absent_at not in ABSENT_AT:
+            raise unknown_name("absent_at", self.absent_at, ABSENT_AT)
+        for spec in (*self.focus, *filter(None, [self.reference])):
+            if spec not in self.methods:
+                raise unknown_name("method of the study", spec, self.methods)
+        for spec in (*self.methods, *self.mechanisms):
+            parse_spec(spec)
+
+    def __hash__(self) -> int:
+        return hash((self.data, self.methods, self.rates, self.mechanisms, self.seeds, self.folds))
+
+    @property
+    def n_folds(self) -> int:
+        """Test parts per seed: 1 where there is one split."""
+        return max(1, self.folds)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads, with every field."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """The plan that `to_json` wrote; fields that are left out take their defaults.
+
+        Raises:
+            UnknownNameError: a field that plans do not have.
+            SettingError: a value that has no meaning here, or ``data`` or ``methods`` left out.
+        """
+        known = [f.name for f in fields(cls)]
+        for key in data:
+            if key not in known:
+                raise unknown_name("field of a study plan", key, known)
+        for key in ("data", "methods"):
+            if key not in data:
+                raise SettingError(f"a study plan names {key!r}; this one does not; add it")
+        return cls(**data)
+
+
+def _many(values: Any) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return (values,)
+    return tuple(values)
+
+
+def _names(what: str, values: Any) -> tuple[str, ...]:
+    names = tuple(str(v).strip() for v in _many(values))
+    if not all(names):
+        raise SettingError(f"the {what} of a study have names; got an empty one; leave it out")
+    return names
+
+
+def _whole(what: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise SettingError(
+            f"{what} must be a whole number of at least {least}; got {value!r}; change it"
+        )
+    return number
+
+
+def _table(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingError(
+            "settings of a study are a table per method, {method: {name: value}}; "
+            f"got {value!r}{f' for {key!r}' if key else ''}; write them so"
+        )
+    return value

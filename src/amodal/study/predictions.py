@@ -1,0 +1,177 @@
+"""Predictions of one evaluation as a Parquet file: one row per test row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amodal.errors import StorageError
+from amodal.study.files import put_file
+from amodal.types import PRESENT, Task
+
+if TYPE_CHECKING:
+    from amodal.data.dataset import Dataset
+
+__all__ = ["Predicted", "output_columns", "read_predictions", "write_predictions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Test rows with their targets and what a method said of them; all arrays are numpy's.
+
+    Args:
+        task: what is predicted.
+        names: the m modalities.
+        row_id: ``str[n]``.
+        target: ``Float64[n]`` (``multilabel``: ``[n, L]``), without NaN.
+        outputs: what metrics read: ``probability``, or ``mean`` and ``std``.
+        absence: ``Int8[n, m]``.
+        group: ``str[n]`` or None.
+        weight: ``Float64[n]`` or None.
+        reliability: ``Float64[n, m]``, 0 where absent; None where the method has none.
+        reliance: as `reliability`.
+        conflict: ``Float64[n]`` or None.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    row_id: np.ndarray
+    target: np.ndarray
+    outputs: Mapping[str, np.ndarray]
+    absence: np.ndarray
+    group: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    reliability: np.ndarray | None = None
+    reliance: np.ndarray | None = None
+    conflict: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.row_id)
+
+    @property
+    def present(self) -> np.ndarray:
+        """``Bool[n, m]`` where a modality was there."""
+        return self.absence == PRESENT
+
+    @property
+    def unit(self) -> np.ndarray:
+        """``str[n]`` what is resampled together: the group, or the row."""
+        return self.row_id if self.group is None else self.group
+
+    @classmethod
+    def of(cls, data: Dataset, prediction: Any) -> Predicted:
+        """From a `Prediction` (tensors) for the rows of `data`, all of which are labelled."""
+        found = {
+            k: None if (x := getattr(prediction, k)) is None else _numpy(x)
+            for k in ("reliability", "reliance", "conflict")
+        }
+        return cls(
+            data.task,
+            data.names,
+            data.row_id,
+            data.target,
+            {k: np.asarray(v, dtype=np.float64) for k, v in prediction.outputs().items()},
+            data.absence,
+            data.group,
+            data.weight,
+            **found,
+        )
+
+
+def output_columns(task: Task) -> dict[str, tuple[str, ...]]:
+    """Output -> names of its columns in a file.
+
+    >>> output_columns(Task("multiclass", ("a", "b")))
+    {'probability': ('probability_a', 'probability_b')}
+    """
+    if task.kind == "regression":
+        return {"mean": ("mean",), "std": ("std",)}
+    if task.kind == "binary":
+        return {"probability": ("probability",)}
+    return {"probability": tuple(f"probability_{c}" for c in task.classes)}
+
+
+def _target_columns(task: Task) -> tuple[str, ...]:
+    if task.kind == "multilabel":
+        return tuple(f"target_{c}" for c in task.classes)
+    return ("target",)
+
+
+def write_predictions(path: Path, predicted: Predicted) -> Path:
+    """Writes the file, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    task, columns = predicted.task, {"row_id": predicted.row_id.astype(str)}
+    if predicted.group is not None:
+        columns["group"] = predicted.group.astype(str)
+    if predicted.weight is not None:
+        columns["weight"] = predicted.weight
+    columns |= _split(_target_columns(task), predicted.target)
+    for output, names in output_columns(task).items():
+        columns |= _split(names, predicted.outputs[output])
+    columns |= _split([f"absence_{n}" for n in predicted.names], predicted.absence)
+    for kind in ("reliability", "reliance"):
+        if (x := getattr(predicted, kind)) is not None:
+            columns |= _split([f"{kind}_{n}" for n in predicted.names], x)
+    if predicted.conflict is not None:
+        columns["conflict"] = predicted.conflict
+    table = pa.table(
+        {k: pa.array(v.tolist() if v.dtype.kind == "U" else v) for k, v in columns.items()}
+    )
+    return put_file(path, lambda part: pq.write_table(table, part, compression="zstd"))
+
+
+def read_predictions(path: Path, task: Task, names: Sequence[str]) -> Predicted:
+    """What `write_predictions` wrote.
+
+    Raises:
+        StorageError: the file is missing, truncated, or of another task or data set.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        columns = {n: table[n].to_numpy(zero_copy_only=False) for n in table.column_names}
+        outputs = {k: _join(columns, v, task) for k, v in output_columns(task).items()}
+        target = _join(columns, _target_columns(task), task)
+        absence = np.column_stack([columns[f"absence_{n}"] for n in names]).astype(np.int8)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise StorageError(
+            f"predictions of a study are one Parquet file per evaluation; {path.name} is missing "
+            "or cannot be read; delete its evaluation and run the study again"
+        ) from error
+    rest = {k: columns.get(k) for k in ("weight", "conflict")}
+    rest |= {
+        kind: np.column_stack([columns[f"{kind}_{n}"] for n in names])
+        if f"{kind}_{names[0]}" in columns
+        else None
+        for kind in ("reliability", "reliance")
+    }
+    group = columns["group"].astype(str) if "group" in columns else None
+    row_id = columns["row_id"].astype(str)
+    return Predicted(task, tuple(names), row_id, target, outputs, absence, group, **rest)
+
+
+def _numpy(x: Any) -> np.ndarray:
+    return x.detach().cpu().double().numpy()
+
+
+def _split(names: Sequence[str], array: np.ndarray) -> dict[str, np.ndarray]:
+    wide = array if array.ndim == 2 else array[:, None]
+    return {n: np.ascontiguousarray(wide[:, k]) for k, n in enumerate(names)}
+
+
+def _join(columns: Mapping[str, np.ndarray], names: Sequence[str], task: Task) -> np.ndarray:
+    wide = task.kind == "multilabel" or len(names) > 1
+    found = np.column_stack([columns[n] for n in names]).astype(np.float64)
+    return found if wide else found[:, 0]

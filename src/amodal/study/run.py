@@ -1,0 +1,204 @@
+"""`run_study`: does what a plan asks for and is not yet done, one file per finished cell.
+
+Layout of a study's folder::
+
+    study.json               the plan, as last asked for, and versions
+    data/<fingerprint>.json  what the data consist of
+    shifts/<id>.parquet      which pairs were lost: one file per mechanism, rate and seed
+    fits/<id>/               a fitted model (`amodal.load` reads it) and fit.json
+    evaluations/<id>.json    metrics of one model under one pattern of loss; names its fit
+    predictions/<id>.parquet the predictions behind them
+    */<id>.failed.json       one line on what went wrong; tried again at the next run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import amodal
+from amodal.data.source import open_dataset
+from amodal.errors import AmodalError, SettingError, StorageError
+from amodal.methods import get_method
+from amodal.metrics import select
+from amodal.model import Model
+from amodal.shifts import make_shift
+from amodal.study.cells import Job, Pattern, expand, merge_settings
+from amodal.study.describe import describe_data, versions
+from amodal.study.files import put_json, read_json, sweep_stale
+from amodal.study.plan import Plan, parse_spec
+from amodal.study.work import Done, pattern_path, run_job
+
+__all__ = ["FORMAT", "Outcome", "Progress", "run_study"]
+
+FORMAT = {"format": "amodal-study", "version": 1}
+Progress = Callable[[int, int, str], None]
+"""Called as progress(finished cells, cells of the plan, what was just done)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a study did.
+
+    Args:
+        folder: of the study.
+        cells: evaluations that the plan asks for.
+        ran: evaluations finished by this run.
+        failed: (cell, one line) of those that did not work.
+    """
+
+    folder: Path
+    cells: int
+    ran: int
+    failed: tuple[tuple[str, str], ...]
+
+    @property
+    def skipped(self) -> int:
+        """Evaluations that an earlier run had finished."""
+        return self.cells - self.ran - len(self.failed)
+
+
+def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) -> Outcome:
+    """Runs the cells of `plan` that are not finished in the folder `out`.
+
+    A finished cell is a file under its final name and is never run again: a killed study goes on
+    where it was, and a changed plan adds cells. A failed cell is recorded with one line and tried
+    again at the next run; the others go on. Test rows depend on (seed, fold) alone, patterns of
+    loss on (mechanism, rate, seed): both are the same for all methods. Whatever a model selects,
+    it selects on development rows. Every process uses one torch thread, so that the number of jobs
+    changes nothing in the results.
+
+    Args:
+        plan: what is compared.
+        out: a folder: new, empty, or of a study on any data.
+        progress: called after each evaluation, and once at the start.
+
+    Raises:
+        SettingError: a method, mechanism, metric or setting of the plan has no meaning.
+        DataError: the data have no target, or cannot be split.
+        StorageError: the folder is of something else, or cannot be written.
+    """
+    folder = _open_folder(Path(out))
+    data = open_dataset(plan.data)
+    models = _check(plan, data)
+    fingerprint, version = data.fingerprint(), amodal.__version__
+    jobs = expand(plan, models, data=fingerprint, version=version)
+    sweep_stale(folder)
+    put_json(folder / "data" / f"{fingerprint}.json", describe_data(data))
+    asked = {"fits": [j.fit.id for j in jobs], "evaluations": [e.id for j in jobs for e in j.evaluations]}
+    facts = {"plan": plan.to_json(), "data": fingerprint, "versions": versions(), "cells": asked}
+    put_json(folder / "study.json", FORMAT | facts)
+    _draw_patterns(folder, data, jobs)
+    cells = sum(len(job.evaluations) for job in jobs)
+    todo = [rest for job in jobs if (rest := _unfinished(folder, job)).evaluations]
+    finished = cells - sum(len(job.evaluations) for job in todo)
+    report = progress or (lambda done, total, text: None)
+    report(finished, cells, f"{finished} of {cells} cells were finished before")
+    ran, failed = 0, []
+    for done in _work(folder, plan, todo):
+        ran += done.error is None
+        failed += [(done.cell, done.error)] if done.error else []
+        report(finished + ran, cells, done.describe())
+    return Outcome(folder, cells, ran, tuple(failed))
+
+
+def _open_folder(folder: Path) -> Path:
+    if folder.is_file():
+        raise StorageError(f"a study is a folder; {folder} is a file; choose another name")
+    known = folder / "study.json"
+    if known.exists():
+        facts = read_json(known, "the head of a study")
+        if {k: facts.get(k) for k in FORMAT} != FORMAT:
+            raise StorageError(
+                f"a study has format {FORMAT['format']} version {FORMAT['version']}; found "
+                f"{facts.get('format')} {facts.get('version')}; choose another folder"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise StorageError(
+            f"a study needs a folder of its own; {folder} holds other files and no study.json; "
+            "choose a new one"
+        )
+    return folder
+
+
+def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Everything a plan names exists; spec -> (method, resolved settings)."""
+    if data.task is None or not data.labelled.any():
+        raise SettingError("a study needs data with a target; these have none; prepare others")
+    select(data.task.kind, plan.metrics or None)
+    for spec in plan.mechanisms:
+        make = _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
+        if not hasattr(make, "draw"):
+            raise SettingError(
+                f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
+            )
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for spec in plan.methods:
+        name, own = parse_spec(spec)
+        family = "neural" if hasattr(get_method(name), "stages") else "classic"
+        settings = merge_settings(plan, spec, name, family, own)
+        Model(name, **settings)  # refuses names and values that the method does not know
+        found[spec] = (name, settings)
+    for key in plan.settings:
+        known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]
+        if key not in known:
+            raise SettingError(
+                "settings of a study are for '*', 'neural', 'classic' or one of its methods; "
+                f"got {key!r}; name one of these"
+            )
+    return found
+
+
+def _absence_shift(pattern: Pattern) -> Any:
+    name, settings = parse_spec(pattern.mechanism)
+    return make_shift(
+        name, pattern.rate, pattern.seed, **{"keep_one": pattern.keep_one, **settings}
+    )
+
+
+def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
+    """Draws and saves the patterns of unfinished evaluations that are not yet there."""
+    wanted = {e.pattern for job in jobs for e in job.evaluations if not e.pattern.is_none}
+    for pattern in sorted(wanted, key=lambda p: p.id):
+        path = pattern_path(folder, pattern)
+        if not path.exists():
+            _absence_shift(pattern).draw(data).save(path)
+
+
+def _unfinished(folder: Path, job: Job) -> Job:
+    kept = [e for e in job.evaluations if not (folder / "evaluations" / f"{e.id}.json").exists()]
+    return Job(job.fit, tuple(kept))
+
+
+def _work(folder: Path, plan: Plan, jobs: list[Job]) -> Iterator[Done]:
+    """The cells of `jobs`, as they are finished."""
+    if plan.jobs == 1 or len(jobs) < 2:
+        data = open_dataset(plan.data) if jobs else None
+        for job in jobs:
+            yield from run_job(folder, plan, job, data=data)
+        return
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=min(plan.jobs, len(jobs)), return_as="generator_unordered")
+        try:
+            for cells in pool(delayed(_in_process)(folder, plan, job) for job in jobs):
+                yield from cells
+        except TerminatedWorkerError as error:
+            raise AmodalError(
+                "a process of the study was killed, most likely for want of memory; finished "
+                "cells are kept; run the study again with fewer jobs"
+            ) from error
+
+
+@lru_cache(maxsize=1)
+def _opened(reference: str) -> Any:
+    return open_dataset(reference)
+
+
+def _in_process(folder: Path, plan: Plan, job: Job) -> list[Done]:
+    return list(run_job(folder, plan, job, data=_opened(plan.data)))

@@ -1,0 +1,248 @@
+"""The work of one process: one fit, and its evaluations under every pattern of loss."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from amodal.data.dataset import Dataset
+from amodal.data.splits import assign_splits, folds
+from amodal.errors import AmodalError
+from amodal.methods import get_method
+from amodal.metrics import score
+from amodal.model import Model, load
+from amodal.shifts import LossPattern
+from amodal.study.cells import Evaluation, Fit, Job, Pattern
+from amodal.study.describe import versions
+from amodal.study.files import digest_folder, put_folder, put_json, read_json
+from amodal.study.plan import Plan
+from amodal.study.predictions import Predicted, write_predictions
+
+_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+__all__ = ["Done", "lost_pairs", "pattern_path", "run_job", "split_rows"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A cell that was run: finished, or failed with one line."""
+
+    cell: str
+    seconds: float
+    error: str | None = None
+
+    def describe(self) -> str:
+        """One line for people.
+
+        >>> Done("mean-none-s0-f0", 1.25).describe()
+        'mean-none-s0-f0: 1.2 s'
+        """
+        return f"{self.cell}: {f'failed: {self.error}' if self.error else f'{self.seconds:.1f} s'}"
+
+
+def pattern_path(folder: Path, pattern: Pattern) -> Path:
+    """Where a pattern of loss is kept."""
+    return folder / "shifts" / f"{pattern.id}.parquet"
+
+
+def split_rows(data: Dataset, fit: Fit) -> tuple[Dataset, Dataset]:
+    """Development rows (for fitting, selection, calibration) and labelled test rows of a fit.
+
+    One split per seed as `assign_splits` draws it, or fold `fit.fold` of `folds`: both depend on
+    the data, the seed and the fold alone.
+    """
+    if fit.folds > 1:
+        train, test = folds(data, fit.folds, seed=fit.seed)[fit.fold]
+        development = data.take(train).replace(split=None)
+    else:
+        parts = assign_splits(data, seed=fit.seed)
+        test = parts.pop("test")
+        label = np.full(len(data), "", dtype="<U12")
+        for name, rows in parts.items():
+            label[rows] = name
+        kept = np.flatnonzero(label != "")
+        development = data.take(kept).replace(split=label[kept])
+    return development, data.take(test[data.labelled[test]])
+
+
+def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Done]:
+    """Fits (or loads) the model of a job and runs its evaluations; failures become `Done`s.
+
+    Raises:
+        StorageError: the folder cannot be written: nothing else could be recorded either.
+    """
+    started = time.perf_counter()
+    where = folder / "fits" / job.fit.id
+    with _one_thread():
+        try:
+            development, test = split_rows(data, job.fit)
+            model = _fitted(folder, job.fit, development)
+            _clear_failure(where)
+        except Exception as error:
+            line = _record_failure(where, job.fit, error)
+            for evaluation in job.evaluations:
+                yield Done(evaluation.id, time.perf_counter() - started, f"the fit failed: {line}")
+            return
+        facts = read_json(where / "fit.json", "the head of a fit")
+        for evaluation in job.evaluations:
+            yield _evaluated(folder, plan, evaluation, test=test, model=model, fit=facts)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums come out the same whatever the number of jobs and cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fitted(folder: Path, fit: Fit, development: Dataset) -> Model:
+    where = folder / "fits" / fit.id
+    if where.exists():
+        return load(where)
+    if not fit.trained.is_none:
+        development = LossPattern.load(pattern_path(folder, fit.trained)).apply(development)
+    started = time.perf_counter()
+    model = Model(fit.name, seed=fit.seed, **fit.settings).fit(development)
+    seconds = time.perf_counter() - started
+
+    def write(part: Path) -> None:
+        model.save(part)
+        facts = {"fit": fit.id, **fit.key, "method": fit.method, "fingerprint": digest_folder(part)}
+        put_json(part / "fit.json", facts | {"rows": len(development), "seconds": seconds})
+
+    put_folder(where, write)
+    return model
+
+
+def _evaluated(
+    folder: Path,
+    plan: Plan,
+    cell: Evaluation,
+    *,
+    test: Dataset,
+    model: Model,
+    fit: Mapping[str, Any],
+) -> Done:
+    started = time.perf_counter()
+    where = folder / "evaluations" / cell.id
+    try:
+        shifted, shift = _shifted(folder, cell.pattern, test)
+        predicted = Predicted.of(shifted, model.predict(shifted))
+        write_predictions(folder / "predictions" / f"{cell.id}.parquet", predicted)
+        record = _record(plan, cell, predicted) | shift
+        record |= {"fit_fingerprint": fit["fingerprint"]}
+        record |= {"fit_seconds": fit["seconds"], "seconds": time.perf_counter() - started}
+        put_json(where.with_name(f"{cell.id}.json"), record)
+        _clear_failure(where)
+    except Exception as error:
+        line = _record_failure(where, cell.fit, error)
+        return Done(cell.id, time.perf_counter() - started, line)
+    return Done(cell.id, time.perf_counter() - started)
+
+
+def _shifted(folder: Path, pattern: Pattern, test: Dataset) -> tuple[Dataset, dict[str, Any]]:
+    """The test rows under a pattern of loss; the shift, and the rates that came out on them."""
+    if pattern.is_none:
+        lost, shifted, spec = np.zeros(test.shape, dtype=bool), test, {"shift": "none"}
+    else:
+        drawn = LossPattern.load(pattern_path(folder, pattern))
+        lost, shifted, spec = lost_pairs(drawn, test), drawn.apply(test), dict(drawn.spec)
+    rates = LossPattern.measure(test, lost, requested=pattern.rate).rates
+    return shifted, {"shift": spec, "absence": rates.to_json()}
+
+
+def _record(plan: Plan, cell: Evaluation, predicted: Predicted) -> dict[str, Any]:
+    """The evaluation file, but for what the caller knows."""
+    fit, pattern, method = cell.fit, cell.pattern, get_method(cell.fit.name)
+    metrics = score(
+        predicted.task.kind,
+        predicted.target,
+        predicted.outputs,
+        metrics=plan.metrics or None,
+        weight=predicted.weight,
+        group=predicted.group,
+        replicates=plan.replicates,
+    )
+    return {
+        "format": "amodal-evaluation",
+        "version": 1,
+        "id": cell.id,
+        "fit": fit.id,
+        "method": {
+            "spec": fit.method,
+            "name": fit.name,
+            "settings": dict(fit.settings),
+            "title": method.title,
+            "reference": method.reference,
+            "year": method.year,
+            "family": "neural" if hasattr(method, "stages") else "classic",
+        },
+        "mechanism": pattern.mechanism,
+        "rate": pattern.rate,
+        "trained_under": {"mechanism": fit.trained.mechanism, "rate": fit.trained.rate},
+        "pattern": None if pattern.is_none else pattern.id,
+        "keep_one": plan.keep_one,
+        "absent_at": plan.absent_at,
+        "seed": fit.seed,
+        "fold": fit.fold,
+        "folds": fit.folds,
+        "data": fit.data,
+        "package": fit.version,
+        "task": predicted.task.to_json(),
+        "modalities": list(predicted.names),
+        "rows": len(predicted),
+        "groups": len(np.unique(predicted.unit)),
+        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
+        "versions": versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
+    """``Bool[n, m]``: the pairs of `data` that `pattern` loses, joined by row id and name."""
+    place = {row: k for k, row in enumerate(pattern.row_id.tolist())}
+    rows = [place[row] for row in data.row_id.tolist()]
+    return pattern.lost[rows][:, [pattern.names.index(name) for name in data.names]]
+
+
+def _clear_failure(where: Path) -> None:
+    where.with_name(f"{where.name}.failed.json").unlink(missing_ok=True)
+
+
+def _hopeless(error: BaseException | None) -> bool:
+    """No other cell could be written either: the disk is full, or not ours to write on."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_DISK:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _record_failure(where: Path, fit: Fit, error: Exception) -> str:
+    """Writes down in one line what went wrong and where; no values, which could be a patient's."""
+    if _hopeless(error):
+        raise error
+    first = (str(error).strip() or "no text").splitlines()[0][:300]
+    line = first if isinstance(error, AmodalError) else f"{type(error).__name__}: {first}"
+    trace, at = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        at = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    facts = {"cell": where.name, "method": fit.method, "seed": fit.seed, "fold": fit.fold}
+    facts |= {"data": fit.data, "package": fit.version, "error": line, "at": at}
+    put_json(where.with_name(f"{where.name}.failed.json"), facts)
+    return line

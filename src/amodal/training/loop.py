@@ -1,0 +1,330 @@
+"""The one training loop: stages, validation, early stopping, exact resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from amodal.batch import Batch, Prediction
+from amodal.errors import CheckpointError, DataError
+from amodal.methods.base import NeuralMethod
+from amodal.metrics import METRICS
+from amodal.training import checkpoint as ck
+from amodal.training.loss_draws import lose_at_random
+from amodal.training.settings import PRECISIONS, TrainSettings
+
+__all__ = ["Epoch", "History", "fit", "predict_batches", "seed_of"]
+
+_CHECKPOINT_SECONDS = 20.0
+_STAGE_ONE = 0.2
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training rows gave: loss terms by name, and the validation metric."""
+
+    epoch: int
+    stage: int
+    terms: dict[str, float]
+    monitor: str
+    valid: float
+    best: bool
+    lr: float
+
+
+@dataclass
+class History:
+    """The epochs of a run, in order, and which of them the weights come from."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = -1
+
+
+def seed_of(*parts: Any) -> int:
+    """A 63-bit seed from anything that prints: the same on every machine.
+
+    >>> seed_of(0, "epoch", 1) == seed_of(0, "epoch", 1) != seed_of(0, "epoch", 2)
+    True
+    """
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def predict_batches(
+    method: NeuralMethod, batch: Batch, *, size: int = 1024, fabric: Fabric | None = None
+) -> Prediction:
+    """The prediction for all rows of `batch`, `size` rows at a time, in eval mode."""
+    was_training = method.training
+    method.eval()
+    try:
+        with torch.inference_mode():
+            parts = [
+                method(batch.rows(rows))
+                for rows in torch.arange(len(batch), device=batch.absence.device).split(size)
+            ] or [method(batch)]
+            return Prediction.concat(parts)
+    finally:
+        method.train(was_training)
+
+
+class _Run:
+    """The moving parts of one run; `fit` drives it."""
+
+    def __init__(
+        self, method: NeuralMethod, train: Batch, valid: Batch | None, settings: TrainSettings,
+        *, seed: int, device: str,
+    ) -> None:
+        self.settings, self.seed = settings, seed
+        self.fabric = Fabric(
+            accelerator=device, devices=1, precision=PRECISIONS[settings.precision]
+        )
+        self.method = method.to(self.fabric.device)
+        self.train, self.valid = train, valid
+        self.monitor = METRICS[settings.monitor or method.task.monitor]
+        optimizer = torch.optim.AdamW(
+            method.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        )
+        self.module, self.optimizer = self.fabric.setup(method, optimizer)
+        self.module.mark_forward_method("loss")
+        self.average = self._averaged() if settings.ema else None
+        self.steps = math.ceil(len(train) / settings.batch_size)
+        self.best_state: dict[str, Tensor] = {}
+        self.history = History()
+
+    def _averaged(self) -> AveragedModel:
+        memory = self.settings.ema
+
+        def lerp(averaged: Any, current: Any, count: Any) -> None:
+            # A short memory at first, else the initial weights linger.
+            keep = min(memory, (1 + int(count)) / (10 + int(count)))
+            torch._foreach_lerp_(averaged, current, 1 - keep)
+
+        return AveragedModel(self.method, multi_avg_fn=lerp)
+
+    @property
+    def evaluated(self) -> NeuralMethod:
+        """The method with the weights that are judged: the running average where there is one."""
+        return self.average.module if self.average is not None else self.method
+
+    @property
+    def first_of_last_stage(self) -> int:
+        """The epoch from which early stopping counts."""
+        return int(_STAGE_ONE * self.settings.epochs) if self.method.stages > 1 else 0
+
+    def stage(self, epoch: int) -> int:
+        return 2 if self.method.stages > 1 and epoch >= self.first_of_last_stage else 1
+
+    def rate(self, step: int) -> float:
+        """The learning rate: linear warm-up over 5% of the steps, then a cosine to 1%."""
+        total = self.settings.epochs * self.steps
+        warm = max(1, total // 20)
+        if step < warm:
+            return self.settings.lr * (step + 1) / warm
+        done = (step - warm) / max(1, total - warm)
+        return self.settings.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass. All randomness comes from (seed, epoch), so that a resumed run is the same."""
+        self.method.train()
+        self.method.begin_stage(self.stage(epoch))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, "rows", epoch))
+        order = torch.randperm(len(self.train), generator=generator)
+        sums: dict[str, float] = {}
+        torch.manual_seed(seed_of(self.seed, "epoch", epoch))
+        for number, rows in enumerate(order.split(self.settings.batch_size)):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate(epoch * self.steps + number)
+            batch = self.train.rows(rows.to(self.fabric.device))
+            batch = lose_at_random(batch, self.settings.lose, generator)
+            terms = self.module.loss(batch)
+            self._step(sum(terms.values()), epoch)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows)
+        return {name: value / len(self.train) for name, value in sums.items()}
+
+    def _step(self, loss: Tensor, epoch: int) -> None:
+        if not bool(torch.isfinite(loss.detach())):
+            raise DataError(
+                f"a loss must be finite; it was {float(loss.detach())} in epoch {epoch}; "
+                "lower lr or look for extreme values in the data"
+            )
+        if not loss.requires_grad:
+            return
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.method)
+
+    def validate(self) -> float:
+        """The watched metric on the validation rows; NaN where there are none."""
+        if self.valid is None or not bool(self.valid.labelled.any()):
+            return math.nan
+        known = self.valid.rows(self.valid.labelled.nonzero()[:, 0])
+        outputs = predict_batches(self.evaluated, known).outputs()
+        return float(self.monitor(known.target.cpu().double().numpy(), outputs))
+
+    def judge(self, epoch: int, terms: dict[str, float]) -> Epoch:
+        """Keeps the weights where the watched metric is the best so far in the last stage."""
+        value = self.validate()
+        scores = [
+            e.valid for e in self.history.epochs if e.best and e.epoch >= self.first_of_last_stage
+        ]
+        sign = 1.0 if self.monitor.higher_is_better else -1.0
+        counted = epoch >= self.first_of_last_stage
+        better = counted and (
+            math.isnan(value) or not scores or sign * value > max(sign * s for s in scores)
+        )
+        if better:
+            self.best_state = {k: v.detach().clone() for k, v in self.evaluated.state_dict().items()}
+            self.history.best_epoch = epoch
+        lr = self.optimizer.param_groups[0]["lr"]
+        return Epoch(epoch, self.stage(epoch), terms, self.monitor.name, value, better, lr)
+
+    @property
+    def exhausted(self) -> bool:
+        """True when the metric has not improved for `patience` epochs."""
+        if not self.settings.patience or self.history.best_epoch < 0:
+            return False
+        return self.history.epochs[-1].epoch - self.history.best_epoch >= self.settings.patience
+
+    # -- resume -----------------------------------------------------------------------------------
+
+    def save(self, folder: Path, key: str) -> None:
+        optimizer, groups = ck.pack_optimizer(self.optimizer.state_dict())
+        tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
+        tensors |= {f"best/{k}": v for k, v in self.best_state.items()} | optimizer
+        if self.average is not None:
+            tensors |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
+        facts = {
+            "key": key,
+            "groups": groups,
+            "history": [asdict(e) for e in self.history.epochs],
+            "best_epoch": self.history.best_epoch,
+        }
+        ck.save_checkpoint(folder, self.history.epochs[-1].epoch, tensors, facts)
+
+    def resume(self, folder: Path, key: str) -> None:
+        found = ck.load_checkpoint(folder)
+        if found is None:
+            return
+        tensors, facts = found
+        if facts.get("key") != key:
+            raise CheckpointError(
+                "a run resumes with the settings and data that it began with; the checkpoint in "
+                f"{folder.parent.name!r} belongs to others; choose another folder or delete it"
+            )
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}/")}
+
+        self.method.load_state_dict(part("method"))
+        self.best_state = {k: v.to(self.fabric.device) for k, v in part("best").items()}
+        self.optimizer.load_state_dict(ck.unpack_optimizer(tensors, facts["groups"]))
+        if self.average is not None:
+            self.average.load_state_dict(part("average"))
+        self.history.epochs = [Epoch(**e) for e in facts["history"]]
+        self.history.best_epoch = facts["best_epoch"]
+
+
+def fit(
+    method: NeuralMethod,
+    train: Batch,
+    valid: Batch | None,
+    settings: TrainSettings,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: Path | None = None,
+    progress: Callable[[Epoch, int], None] | None = None,
+) -> History:
+    """Trains `method` in place on the rows of `train` and leaves it in eval mode.
+
+    Stages, a warm-up and a cosine for the learning rate, random losses, a running average of the
+    weights, the best epoch by the validation metric, early stopping. With `folder`, the state is
+    stored there from time to time and a log line is written per epoch (``log.jsonl``): the same call
+    after a kill goes on where it stopped and ends with the same weights.
+
+    Args:
+        method: as built by its constructor.
+        train: all training rows, on the CPU or the device.
+        valid: validation rows; None trains for all epochs.
+        settings: see `TrainSettings`.
+        seed: of everything random.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        folder: where checkpoint and log go.
+        progress: called after each epoch with the `Epoch` and the number of epochs.
+
+    Raises:
+        DataError: the loss is not finite.
+        CheckpointError: `folder` holds the checkpoint of another run.
+    """
+    key = f"{seed_of(settings, seed, method.names, len(train)):x}"
+    with torch.random.fork_rng(devices=_cuda_devices(device)):
+        method.prepare(train)
+        run = _Run(method, _to(train, device), _to(valid, device), settings, seed=seed, device=device)
+        if folder is not None:
+            run.resume(folder / "checkpoint", key)
+        _epochs(run, key, folder, progress)
+        if run.best_state:
+            method.load_state_dict(run.best_state)
+        method.eval()
+        rows = torch.arange(len(run.train), device=run.fabric.device)
+        method.finalise(run.train.rows(r) for r in rows.split(1024))
+        if run.valid is not None:
+            method.calibrate_conflict(predict_batches(method, run.valid))
+    method.requires_grad_(True)
+    return run.history
+
+
+def _epochs(
+    run: _Run, key: str, folder: Path | None, progress: Callable[[Epoch, int], None] | None
+) -> None:
+    saved = time.monotonic()
+    start = len(run.history.epochs)
+    _write_log(folder, run.history)
+    for epoch in range(start, run.settings.epochs):
+        if run.history.epochs and run.exhausted:
+            break
+        result = run.judge(epoch, run.train_epoch(epoch))
+        run.history.epochs.append(result)
+        _write_log(folder, run.history, last=True)
+        if progress is not None:
+            progress(result, run.settings.epochs)
+        if folder is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            run.save(folder / "checkpoint", key)
+            saved = time.monotonic()
+
+
+def _write_log(folder: Path | None, history: History, *, last: bool = False) -> None:
+    """Rewrites the log up to the epoch resumed from, then appends a line per epoch."""
+    if folder is None:
+        return
+    lines = [json.dumps(asdict(e)) + "\n" for e in history.epochs[-1 if last else 0 :]]
+    if last:
+        with open(folder / "log.jsonl", "a") as file:
+            file.writelines(lines)
+    else:
+        ck.write_atomic(folder / "log.jsonl", "".join(lines).encode())
+
+
+def _to(batch: Batch | None, device: str) -> Batch | None:
+    if batch is None:
+        return None
+    target = Fabric(accelerator=device, devices=1).device
+    return batch.to(target)
+
+
+def _cuda_devices(device: str) -> list[int]:
+    return [torch.cuda.current_device()] if device != "cpu" and torch.cuda.is_available() else []

@@ -1,0 +1,34 @@
+"""Random losses during training, so that a model is calibrated when modalities get lost."""
+
+from __future__ import annotations
+
+import torch
+
+from amodal.batch import Batch
+
+__all__ = ["lose_at_random"]
+
+
+def lose_at_random(batch: Batch, mean_rate: float, generator: torch.Generator) -> Batch:
+    """Row i loses each modality with probability r_i ~ Uniform(0, 2 mean_rate), never all it has.
+
+    Measured or not: a pair that was not measured can become lost as well, as at prediction.
+
+    Args:
+        batch: training rows; unchanged.
+        mean_rate: in [0, .5]; 0 returns `batch` itself.
+        generator: randomness, on the CPU.
+    """
+    if mean_rate == 0:
+        return batch
+    n, m = batch.absence.shape
+    rate = 2 * mean_rate * torch.rand(n, 1, generator=generator)
+    draw = torch.rand(n, m, generator=generator)
+    remove = (draw < rate).to(batch.absence.device)
+    draw = draw.to(batch.absence.device)
+    left = batch.present & ~remove
+    emptied = batch.present.any(1) & ~left.any(1)
+    # A row about to lose everything keeps the present modality with the largest draw.
+    keep = draw.masked_fill(~batch.present, -1.0).argmax(1)
+    remove[emptied, keep[emptied]] = False
+    return batch.drop(remove)

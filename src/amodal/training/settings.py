@@ -1,0 +1,59 @@
+"""How a neural method is trained: names, defaults, and their meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amodal.errors import SettingError
+
+__all__ = ["PRECISIONS", "TrainSettings"]
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of `amodal.training.fit`.
+
+    Args:
+        epochs: passes over the training rows; methods with two stages give stage 1 the first 20%.
+        batch_size: rows per step.
+        lr: peak learning rate of AdamW; it warms up over 5% of the steps and falls along a cosine.
+        weight_decay: of AdamW.
+        clip: norm that gradients are clipped to.
+        lose: mean share of modalities lost at random from training rows (each row draws its own
+            rate from 0 to twice this): what is trained without losses is not calibrated when things
+            get lost.
+        ema: memory of the running average of the weights, per step; 0 switches it off.
+        patience: epochs without a better validation metric before training stops, counted from the
+            last stage on; 0 never stops early.
+        monitor: validation metric that is watched; empty for the task's own.
+        unlabelled: rows without a label take part, in the terms of the loss that need none.
+        precision: ``32``, ``64`` or ``bf16`` (mixed).
+    """
+
+    epochs: int = 60
+    batch_size: int = 128
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    lose: float = 0.2
+    ema: float = 0.99
+    patience: int = 15
+    monitor: str = ""
+    unlabelled: bool = False
+    precision: str = "32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise SettingError(f"{name} must be positive; got {getattr(self, name)}; change it")
+        for name, top in (("weight_decay", 10.0), ("lose", 0.5), ("ema", 0.99999)):
+            if not 0 <= getattr(self, name) <= top:
+                raise SettingError(
+                    f"{name} must lie between 0 and {top:g}; got {getattr(self, name)}; change it"
+                )
+        if self.precision not in PRECISIONS:
+            raise SettingError(
+                f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}; change it"
+            )
