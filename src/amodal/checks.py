@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -217,16 +218,21 @@ def _check_names(modality: Modality, values: Values) -> None:
             f"modality {name!r} names {modality.n_features} features; "
             f"its values have {value.shape[1]}; name each one"
         )
-    positions = {}
-    if kind == "table":
-        if data["categorical"].shape[1] != len(modality.levels):
-            raise DataError(
-                f"modality {name!r} names the levels of {len(modality.levels)} columns; its values "
-                f"have {data['categorical'].shape[1]} categorical ones; name the levels of each"
-            )
+    if kind == "table" and data["categorical"].shape[1] != len(modality.levels):
+        raise DataError(
+            f"modality {name!r} names the levels of {len(modality.levels)} columns; its values "
+            f"have {data['categorical'].shape[1]} categorical ones; name the levels of each"
+        )
+    _check_positions(modality, data)
+
+
+def _check_positions(modality: Modality, data: Mapping[str, np.ndarray]) -> None:
+    """Levels, codes and types are positions in the names that the modality gives them."""
+    name, positions = modality.name, {}
+    if modality.kind == "table":
         levels = modality.levels.items()
         positions = {c: (data["categorical"][:, k], x) for k, (c, x) in enumerate(levels)}
-    elif kind == "codes":
+    elif modality.kind == "codes":
         positions = {"code": (data["code"], modality.vocabulary)}
         positions["type"] = (data["type"], modality.types)
     for what, (array, known) in positions.items():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from amodal.clinical.physionet2012 import GROUPS, RESCALED, VARIABLES
 from amodal.errors import DataError, UnknownNameError
 from amodal.types import NOT_MEASURED, PRESENT
 
+DOCS = Path(__file__).parents[2] / "docs" / "data" / "physionet2012.md"
 DEAD = "1 6 1 5 3 1"
 ALIVE = "2 9 4 8 -1 0"
 
@@ -58,13 +61,8 @@ def test_in_and_out(write_raw):
     assert data.row_id.tolist() == data.group.tolist() == ["1", "2"]
     assert data.target.tolist() == [1.0, 0.0]
     assert data.task.kind == "binary"
-    assert static(data, 0) == {
-        "Age": 70,
-        "Height": 180,
-        "Weight": 80.5,
-        "Gender": "male",
-        "ICUType": "cardiac surgery recovery",
-    }
+    body = {"Age": 70, "Height": 180, "Weight": 80.5}
+    assert static(data, 0) == body | {"Gender": "male", "ICUType": "cardiac surgery recovery"}
     assert static(data, 1) == {"Age": 54, "Gender": "female", "ICUType": "surgical"}
     assert cells(data, 0, "HR") == [(7 / 60, 73.0), (30.5, 60.0)]
     assert cells(data, 0, "Temp") == [(7 / 60, 36.5)]
@@ -73,23 +71,14 @@ def test_in_and_out(write_raw):
     assert data.values["vital_signs"].data["time"].tolist() == [7 / 60, 1.0, 30.5]
     present = {"static": [True, True], "vital_signs": [True, False], "lactate": [True, False]}
     for name, column in zip(data.names, data.absence.T, strict=True):
-        expected = present.get(name, [False, False])
-        assert column.tolist() == [PRESENT if p else NOT_MEASURED for p in expected], name
+        here = present.get(name, [False, False])
+        assert column.tolist() == [PRESENT if p else NOT_MEASURED for p in here], name
 
 
 def test_modalities():
-    assert tuple(GROUPS) == (
-        "static",
-        "vital_signs",
-        "invasive_pressure",
-        "gcs",
-        "urine",
-        "blood_gas",
-        "chemistry",
-        "haematology",
-        "lactate",
-        "liver",
-        "troponin",
+    assert " ".join(GROUPS) == (
+        "static vital_signs invasive_pressure gcs urine blood_gas chemistry haematology lactate "
+        "liver troponin"
     )
     grouped = [v for group in GROUPS.values() for v in group]
     assert sorted([*VARIABLES, "Weight"]) == sorted(grouped)
@@ -153,6 +142,13 @@ def test_repeats_are_averaged_urine_added_up_and_of_descriptors_the_last_counts(
     assert counts["combined_repeats"] == {"HR": 1, "Urine": 1}
     assert counts["replaced_descriptors"] == {"Age": 1}
     assert counts["out_of_range"] == {"HR": 1}
+
+
+def test_documented_ranges_are_those_of_the_rules():
+    table = DOCS.read_text().split("| variable | unit | lowest | highest |")[1]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", table, re.MULTILINE)
+    documented = {name: (unit, float(low), float(high)) for name, unit, low, high in rows}
+    assert documented == {name: (v.unit, v.low, v.high) for name, v in VARIABLES.items()}
 
 
 def test_categories_without_a_name_are_dropped(write_raw):
@@ -292,10 +288,9 @@ def test_equals_a_line_by_line_implementation(write_raw, seed):
     }
     data = prepare_physionet2012(write_raw(text))
     found = {}
+    levels = {n: k for k, n in enumerate(data.modality("static").levels["ICUType"], start=1)}
+    levels |= {"female": 0, "male": 1}
     for row in range(len(data)):
-        levels = {"female": 0, "male": 1} | {
-            n: k for k, n in enumerate(data.modality("static").levels["ICUType"], start=1)
-        }
         for name, x in static(data, row).items():
             found[row, name, None] = levels.get(x, x)
         for name in VARIABLES:

@@ -130,6 +130,13 @@ def test_outcomes_of_another_set_are_not_taken(raw):
     assert not prepare_physionet2012(raw).labelled.any()
 
 
+def test_beside_a_set_of_another_name_outcomes_are_taken_where_they_name_a_stay(raw):
+    mine = write_files(raw / "mine", FILES)
+    assert prepare_physionet2012(mine).target.tolist() == [0.0, 0.0, 1.0]
+    others = write_files(raw / "others", {"7.txt": HEADER + "01:00,HR,80\n"})
+    assert not prepare_physionet2012(others).labelled.any()
+
+
 def test_line_ends_do_not_matter(tmp_path):
     plain = prepare_physionet2012(write_files(tmp_path / "0", FILES)).fingerprint()
     forms = {

@@ -55,6 +55,7 @@ def test_multiclass_ece_is_that_of_the_top_label(multiclass):
         )
 
 
+@pytest.mark.slow  # its import takes seconds
 @pytest.mark.skipif(importlib.util.find_spec("netcal") is None, reason="netcal is not installed")
 def test_equal_width_ece_equals_netcal(binary, multiclass):
     with warnings.catch_warnings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -27,6 +27,9 @@ from amodal.metrics.regression import gaussian_nll, rmse
         ([0, np.nan], [0.5, 0.5], "y is finite.*Drop rows without a target"),
         ([0, 2], [0.5, 0.5], "a binary target is 0 or 1; found 1 of 2"),
         (["no", "yes"], [0.5, 0.5], "y is an array of numbers"),
+        (["0", "1"], [0.5, 0.5], "y is an array of numbers"),
+        ([0, 1], [0.5, 0.5j], "probability is an array of numbers"),
+        ([0, None], [0.5, 0.5], "y is finite"),
         ([0, 1], [[0.5], [0.5, 0.5]], "probability is an array of numbers"),
         ([0, 1], [[0.5, 0.5], [0.5, 0.6]], "sum to 1; found 1 of 2 rows that do not"),
         ([0, 2], [[0.5, 0.5], [0.5, 0.5]], "an integer from 0 to 1.*found 1 of 2"),
@@ -99,16 +102,17 @@ def test_accepted_types():
 
 garbage = st.one_of(
     arrays(
-        st.sampled_from([np.float64, np.float32, np.int64, np.bool_, np.complex128]),
-        array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+        st.sampled_from([np.float64, np.float32, np.int64, np.bool_, np.complex128, "U2"]),
+        array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=2),
     ),
     st.none(),
-    st.text(max_size=3),
-    st.lists(st.one_of(st.none(), st.floats(), st.lists(st.floats(), max_size=2)), max_size=3),
+    st.text(max_size=2),
+    st.lists(st.one_of(st.none(), st.floats(), st.lists(st.floats(), max_size=2)), max_size=2),
 )
 
 
 @given(garbage, garbage, garbage)
+@settings(max_examples=60, deadline=None)
 def test_garbage_is_refused_by_our_own_error_or_scored(y, p, weight):
     for metric in (auroc, multilabel_auroc, rmse):
         try:

@@ -162,7 +162,7 @@ def test_no_rows_and_one_modality(name: str) -> None:
 
 
 def test_a_column_absent_throughout() -> None:
-    data = Dataset.from_arrays({"a": np.ones((50, 1)), "b": [None] * 50}, modalities={"b": "table"})
+    data = Dataset.from_arrays({"a": np.ones((50, 1)), "b": np.full((50, 2), np.nan)})
     drawn = Mcar(0.5).draw(data)
     assert np.isnan(drawn.rates.per_modality["b"]["achieved_present"])
     assert drawn.rates.per_modality["b"]["natural_absence"] == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import numpy as np
@@ -26,8 +25,12 @@ def slow_uniform(seed: int, row: str, name: str, salt: str) -> float:
     """The same with Python's integers."""
 
     def key(text: str) -> int:
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+        out = golden
+        for letter in text:
+            out = slow_mix(((out ^ ord(letter)) + golden) & WORD)
+        return out
 
+    golden = 0x9E3779B97F4A7C15
     column = key(json.dumps([seed, salt, name]))
     word = slow_mix((slow_mix(key(row) ^ column) + column) & WORD)
     return (word >> 11) / 2**53
@@ -112,3 +115,9 @@ def test_normal_numbers_are_addressed_by_position() -> None:
     keys = pair_keys(0, IDS[:5], ["labs"])[:, 0]
     whole = keyed_normal(keys, np.zeros(5, dtype=int), 8)
     assert np.array_equal(keyed_normal(keys, np.full(5, 3), 5), whole[:, 3:])
+
+
+def test_no_two_strings_share_a_key() -> None:
+    texts = ["", "a", "aa", "ab", "ba", "é", "Zoë"] + [f"{i:08d}" for i in range(100_000)]
+    assert len(np.unique(string_keys(texts))) == len(texts)
+    assert np.array_equal(string_keys(np.array(texts[:7], dtype=object)), string_keys(texts[:7]))

@@ -147,9 +147,7 @@ def test_images_have_no_score_of_their_own() -> None:
 
 
 def test_what_holds_nothing_to_depend_on_is_neutral() -> None:
-    data = Dataset.from_arrays(
-        {"flat": np.ones((3000, 2)), "gone": [None] * 3000}, modalities={"gone": "table"}
-    )
+    data = Dataset.from_arrays({"flat": np.ones((3000, 2)), "gone": np.full((3000, 1), np.nan)})
     drawn = Mnar(0.25).draw(data)
     assert drawn.rates.neutral == 1
     assert within(drawn.rates.achieved, 0.25, 6000)

@@ -110,28 +110,24 @@ def assemble(
     for key in rows:
         if key not in _ROW_COLUMNS:
             raise unknown_name("row column", key, _ROW_COLUMNS)
-    values = {name: v for name, (_, v) in packed.items()}
-    n = len(next(iter(values.values())).index)
+    n = len(next(iter(packed.values()))[1].index)
     task, target = encode_target(target, task)
     if target is not None:
         check_length("the target", len(target), n)
-    columns = {
-        key: row_column(key, rows[key], n)
-        for key in ("group", "split", "weight")
-        if rows.get(key) is not None
+    rows = {"row_id": np.arange(n), **{k: x for k, x in rows.items() if x is not None}}
+    said = rows.pop("absence", None)
+    columns = {key: row_column(key, x, n) for key, x in rows.items()}
+    present = np.column_stack([v.index >= 0 for _, v in packed.values()])
+    absence, lost = _absence(said, present)
+    values = {
+        name: v.without(lost[:, k]) if lost[:, k].any() else v
+        for k, (name, (_, v)) in enumerate(packed.items())
     }
-    row_id = rows.get("row_id")
-    row_id = np.arange(n).astype(str) if row_id is None else row_column("row_id", row_id, n)
-    present = np.column_stack([v.index >= 0 for v in values.values()]).reshape(n, len(values))
-    absence, lost = _absence(rows.get("absence"), present)
+    modalities = tuple(m for m, _ in packed.values())
     return Dataset(
-        modalities=tuple(m for m, _ in packed.values()),
-        values={
-            name: v.without(lost[:, k]) if lost[:, k].any() else v
-            for k, (name, v) in enumerate(values.items())
-        },
-        absence=absence,
-        row_id=row_id,
+        modalities,
+        values,
+        absence,
         task=task,
         target=target,
         provenance=dict(provenance or {}),

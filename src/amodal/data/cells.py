@@ -146,21 +146,30 @@ def sorted_names(found: set[str]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (value[name], name)))
 
 
+def _distinct_names(what: str, cells: np.ndarray) -> tuple[list[str | None], np.ndarray]:
+    """(names, ``Int[n]`` which of them a row has)."""
+    plain = cells.tolist() if cells.ndim == 1 and cells.dtype.kind in "OU" else []
+    try:
+        distinct = {cell: i for i, cell in enumerate(dict.fromkeys(plain))}
+    except TypeError:  # unhashable
+        distinct = {}
+    if distinct and all(type(c) is str or c is None for c in distinct):  # True == 1 needs care
+        return list(distinct), np.array([distinct[c] for c in plain], dtype=np.int64)
+    return names(what, cells), np.arange(len(cells))
+
+
 def factorise(
-    what: str, cells: Any, levels: Sequence[str] | None = None
+    what: str, cells: Any, levels: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """A column of names as positions in its levels.
 
     Args:
         what: for error texts.
         cells: one name (text, number or truth value) a row, or a missing one.
-        levels: the names allowed; None for the distinct ones, sorted.
+        levels: names that come first; the other distinct ones follow, sorted.
 
     Returns:
         (``Int64[n]`` positions, -1 where missing; the levels)
-
-    Raises:
-        DataError: a name that `levels` lacks.
 
     >>> codes, levels = factorise("x", np.array(["b", None, "a"], dtype=object))
     >>> codes.tolist(), levels
@@ -171,16 +180,9 @@ def factorise(
         distinct, inverse = np.unique(cells, return_inverse=True)
         found, inverse = names(what, distinct), inverse.reshape(-1)
     else:
-        found, inverse = names(what, cells), np.arange(len(cells))
-    if levels is None:
-        present = {name for name in found if name is not None}
-        levels = ("False", "True") if cells.dtype.kind == "b" else sorted_names(present)
+        found, inverse = _distinct_names(what, cells)
+    first = tuple(levels) or (("False", "True") if cells.dtype.kind == "b" else ())
+    levels = first + sorted_names({name for name in found if name is not None} - set(first))
     place = {name: i for i, name in enumerate(levels)}
-    strange = {name for name in found if name is not None and name not in place}
-    if strange:
-        raise DataError(
-            f"{what} must hold one of its {len(place)} levels; got {len(strange)} other ones; "
-            "name them all"
-        )
     positions = np.array([-1 if name is None else place[name] for name in found], dtype=np.int64)
-    return positions[inverse], tuple(levels)
+    return positions[inverse], levels

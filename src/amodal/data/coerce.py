@@ -73,9 +73,7 @@ def _with_target(data: Dataset, target: Any, task: Task | None) -> Dataset:
 
 def _tables(modalities: Sequence[Modality] | None) -> dict[str, tuple[str, ...]]:
     """Table name -> its columns."""
-    return {
-        m.name: (*m.features, *m.levels) for m in modalities or () if m.kind == "table"
-    }
+    return {m.name: (*m.features, *m.levels) for m in modalities or () if m.kind == "table"}
 
 
 def _from_frame(frame: Any, modalities: Sequence[Modality] | None) -> Dataset:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from amodal.data.arrays import assemble
-from amodal.data.cells import cell_name, is_missing
+from amodal.data.cells import cell_name, is_missing, numbers
 from amodal.data.dataset import Dataset
 from amodal.data.packing import pack_table
+from amodal.data.targets import infer_task
 from amodal.errors import DataError, unknown_name
-from amodal.types import Task
+from amodal.types import Modality, Task
+from amodal.values import Values
 
 __all__ = ["Frame", "dataset_from_frame"]
 
@@ -72,7 +74,7 @@ class Frame:
 
 def dataset_from_frame(
     frame: Any,
-    modalities: Mapping[str, Sequence[str]],
+    modalities: Mapping[str, Sequence[str] | Modality],
     *,
     target: str | Sequence[str] | None = None,
     task: Task | None = None,
@@ -88,7 +90,8 @@ def dataset_from_frame(
 
     Args:
         frame: a pandas or polars DataFrame, or a pyarrow Table; one line a row.
-        modalities: modality name -> its columns (kind ``table``).
+        modalities: modality name -> its columns (kind ``table``), or a `Modality` that says which
+            are numbers (``features``) and which are categorical (``levels``).
         target: column to be predicted, missing = unlabelled; several columns of 0 and 1: several
             labels.
         task: inferred from the target where it is not given; see `encode_target`.
@@ -114,39 +117,43 @@ def dataset_from_frame(
     targets = [] if target is None else [target] if isinstance(target, str) else list(target)
     packed = {}
     for name, columns in modalities.items():
-        if isinstance(columns, str) or not isinstance(columns, Sequence):
-            raise DataError(
-                f"modality {name!r} needs a list of columns; got {columns!r}; list them"
-            )
-        for column in columns:
-            if column in (*targets, row_id):
-                raise DataError(
-                    f"inputs must not hold the answer or the name of the row; modality {name!r} "
-                    f"has column {column!r}; leave it out"
-                )
-        packed[name] = pack_frame(source, name, columns)
+        packed[name] = _pack_columns(source, name, columns, hidden=(*targets, row_id))
     rows = {"row_id": row_id, "group": group, "split": split, "weight": weight}
     rows = {key: source.column(c)[0] for key, c in rows.items() if c is not None}
     if row_id is None and source.index is not None:
         rows["row_id"] = source.index
-    task, y = frame_target(source, targets, task)
+    task, y = _target(source, targets, task)
     return assemble(packed, y, task=task, rows=rows)
 
 
-def pack_frame(source: Frame, name: str, columns: Sequence[str]) -> tuple:
+def _pack_columns(
+    source: Frame, name: str, columns: Any, *, hidden: Sequence[str | None]
+) -> tuple[Modality, Values]:
     """(the table modality `name` made of `columns`, its values)."""
-    cells, levels = {}, {}
-    for column in columns:
-        cells[column], known = source.column(column)
-        if known is not None:
-            levels[column] = known
+    known = columns if isinstance(columns, Modality) else Modality(str(name), "table")
+    if known is columns:
+        columns = (*known.features, *known.levels)
+    if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
+        raise DataError(f"modality {name!r} needs a list of columns; got {columns!r}; list them")
+    cells, levels = {}, dict(known.levels)
+    for column in map(str, columns):
+        if column in hidden:
+            raise DataError(
+                f"inputs must not hold the answer or the name of the row; modality {name!r} "
+                f"has column {column!r}; leave it out"
+            )
+        cells[column], named = source.column(column)
+        if column in known.features:
+            cells[column] = numbers(f"column {column!r}", cells[column])
+        elif named is not None:
+            levels.setdefault(column, named)
     return pack_table(str(name), cells, levels=levels)
 
 
-def frame_target(
+def _target(
     source: Frame, targets: Sequence[str], task: Task | None
 ) -> tuple[Task | None, np.ndarray | None]:
-    """(the task where columns say more of it than cells do, the target)."""
+    """(the task, where it can be told, the target)."""
     if not targets:
         return task, None
     if len(targets) > 1:
@@ -154,8 +161,9 @@ def frame_target(
         return task or Task("multilabel", tuple(targets)), y
     y, levels = source.column(targets[0])
     if task is None and levels is not None and len(levels) > 1:
-        task = Task("binary" if len(levels) == 2 else "multiclass", levels, targets[0])
-    return task, y
+        task = Task("binary" if len(levels) == 2 else "multiclass", levels)
+    task = task or infer_task(y)
+    return task and (task if task.name != "target" else task.with_name(targets[0])), y
 
 
 # -- one library each -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from amodal.errors import DataError
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["pack_codes", "pack_embedding", "pack_series", "pack_source", "pack_table"]
+__all__ = ["pack_codes", "pack_embedding", "pack_series", "pack_source", "pack_table", "pivot"]
 
 
 def _pack_rows(present: np.ndarray, **arrays: np.ndarray) -> Values:
@@ -44,7 +44,7 @@ def pack_table(
     """A `table` from columns of n cells each; a row with all cells missing is absent.
 
     A column of text or truth values, or one that `levels` names, is categorical; its levels are
-    those given, or the distinct names, sorted. NaN and None are missing cells.
+    those given, then the other distinct names, sorted. NaN and None are missing cells.
 
     Raises:
         DataError: no columns, infinities, cells of a type that is neither number nor text.
@@ -60,7 +60,7 @@ def pack_table(
     for column, cells in columns.items():
         what = f"column {column!r} of modality {name!r}"
         if column in known or is_categorical(what, cells):
-            positions, names = factorise(what, cells, known.get(column))
+            positions, names = factorise(what, cells, known.get(column, ()))
             categorical[column], found_levels[column] = positions, names
         else:
             numeric[column] = numbers(what, cells)
@@ -136,7 +136,7 @@ def pack_codes(modality: Modality, row: np.ndarray, columns: Mapping[str, Any], 
     """A `codes` modality from s events of n rows, in any order.
 
     Args:
-        modality: its name; a vocabulary or types that it names are kept, else they are the distinct
+        modality: its name; a vocabulary or types that it names come first, then the other distinct
             ones, sorted.
         row: ``Int[s]`` position of the row that the event belongs to.
         columns: ``code`` (names) and, where known, ``type`` (names) and ``time`` (numbers), s each.
@@ -148,7 +148,7 @@ def pack_codes(modality: Modality, row: np.ndarray, columns: Mapping[str, Any], 
         (modality, values)
 
     Raises:
-        DataError: infinite times, codes that a given vocabulary lacks.
+        DataError: infinite times.
 
     >>> columns = {"code": np.array(["b", "a"], dtype=object), "time": np.array([2.0, 1.0])}
     >>> m, v = pack_codes(Modality("c", "codes"), np.array([1, 1]), columns, 2)
@@ -157,11 +157,11 @@ def pack_codes(modality: Modality, row: np.ndarray, columns: Mapping[str, Any], 
     """
     name, steps = modality.name, len(row)
     what = f"the codes of modality {name!r}"
-    code, vocabulary = factorise(what, columns["code"], modality.vocabulary or None)
+    code, vocabulary = factorise(what, columns["code"], modality.vocabulary)
     kinds, types = np.full(steps, -1, dtype=np.int64), modality.types
     if columns.get("type") is not None:
         what = f"the types of modality {name!r}"
-        kinds, types = factorise(what, columns["type"], modality.types or None)
+        kinds, types = factorise(what, columns["type"], modality.types)
     time = np.full(steps, np.nan)
     if columns.get("time") is not None:
         time = numbers(f"the times of modality {name!r}", columns["time"])
@@ -198,3 +198,47 @@ def pack_source(name: str, entries: Sequence[Any]) -> Values:
     source = np.empty(len(place), dtype=object)
     source[:] = list(place)
     return Values({"source": source}, None, index)
+
+
+def pivot(
+    row: np.ndarray, time: np.ndarray, variable: np.ndarray, value: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines of one measurement each as steps of several.
+
+    Measurements of one row at one time are one step; of one variable measured twice at a time the
+    second stands in a step of its own.
+
+    Args:
+        row: ``Int[s]``.
+        time: ``Float[s]``.
+        variable: ``Int[s]`` in 0 to ``width - 1``.
+        value: ``Float[s]``.
+        width: number of variables.
+
+    Returns:
+        (``Int[t]`` rows, ``Float[t]`` times, ``Float[t, width]`` values, NaN = not measured)
+
+    >>> row, time, variable = np.zeros(3, int), np.array([1.0, 1.0, 1.0]), np.array([0, 1, 0])
+    >>> pivot(row, time, variable, np.array([5.0, 6.0, 7.0]), 2)[2].tolist()
+    [[5.0, 6.0], [7.0, nan]]
+    """
+    order = np.lexsort((variable, time, row))
+    row, time, variable, value = row[order], time[order], variable[order], value[order]
+    at = np.arange(len(row))
+    fresh = _changes(row, time, variable)
+    repeat = at - np.maximum.accumulate(np.where(fresh, at, 0))
+    order = np.lexsort((repeat, time, row))
+    row, time, variable, value = row[order], time[order], variable[order], value[order]
+    first = _changes(row, time, repeat[order])
+    step = np.cumsum(first) - 1
+    matrix = np.full((int(first.sum()), width), np.nan)
+    matrix[step, variable] = value
+    return row[first], time[first], matrix
+
+
+def _changes(*columns: np.ndarray) -> np.ndarray:
+    """``Bool[s]`` true where a line differs from the one before it."""
+    changed = np.ones(len(columns[0]), dtype=bool)
+    if len(changed):
+        changed[1:] = np.any([x[1:] != x[:-1] for x in columns], axis=0)
+    return changed

@@ -44,14 +44,12 @@ def file_names(modalities: Iterable[str]) -> dict[str, str]:
 
 def _table(columns: Iterable[tuple[str, pa.Array]]) -> pa.Table:
     """A table of columns by position; a name that occurs before gets "_" behind it."""
-    names: list[str] = []
-    arrays = []
+    found: dict[str, pa.Array] = {}
     for name, array in columns:
-        while name in names:
+        while name in found:
             name += "_"
-        names.append(name)
-        arrays.append(array)
-    return pa.Table.from_arrays(arrays, names=names)
+        found[name] = array
+    return pa.table(found)
 
 
 def _texts(array: np.ndarray) -> pa.Array:
@@ -100,36 +98,49 @@ def values_table(modality: Modality, values: Values) -> pa.Table:
     >>> values_table(Modality("gases", "series", features=("ph",)), v).column_names
     ['value', 'time', 'ph']
     """
-    data = values.data
     columns: list[tuple[str, pa.Array]] = []
     if values.offsets is not None:
         number = np.repeat(np.arange(len(values)), values.lengths)
-        columns = [("value", pa.array(number)), ("time", pa.array(data["time"]))]
-    if modality.kind in ("table", "series"):
-        numeric = data["numeric" if modality.kind == "table" else "value"]
-        names = modality.features or [f"x{j}" for j in range(numeric.shape[1])]
-        columns += [
-            (name, pa.array(np.ascontiguousarray(x)))
-            for name, x in zip(names, numeric.T, strict=True)
-        ]
-    if modality.kind == "table":
-        columns += [
-            (name, _coded(x, levels))
-            for (name, levels), x in zip(
-                modality.levels.items(), data["categorical"].T, strict=True
-            )
-        ]
-    elif modality.kind == "codes":
-        columns.append(("code", _coded(data["code"], modality.vocabulary)))
-        columns.append(("type", _coded(data["type"], modality.types)))
-    elif modality.kind == "embedding":
-        width = data["value"].shape[1]
-        flat = pa.array(np.ascontiguousarray(data["value"]).ravel())
-        if width:
-            columns.append(("value", pa.FixedSizeListArray.from_arrays(flat, width)))
-    elif modality.kind != "series":
-        columns.append(("source", _texts(data["source"])))
-    return _table(columns)
+        columns = [("value", pa.array(number)), ("time", pa.array(values.data["time"]))]
+    return _table(columns + _WRITERS[modality.kind](modality, values.data))
+
+
+def _numeric_columns(modality: Modality, numeric: np.ndarray) -> list[tuple[str, pa.Array]]:
+    names = modality.features or [f"x{j}" for j in range(numeric.shape[1])]
+    arrays = [pa.array(np.ascontiguousarray(x)) for x in numeric.T]
+    return list(zip(names, arrays, strict=True))
+
+
+def _table_columns(modality: Modality, data: Mapping[str, Any]) -> list[tuple[str, pa.Array]]:
+    coded = zip(modality.levels.items(), data["categorical"].T, strict=True)
+    categorical = [(name, _coded(x, levels)) for (name, levels), x in coded]
+    return _numeric_columns(modality, data["numeric"]) + categorical
+
+
+def _codes_columns(modality: Modality, data: Mapping[str, Any]) -> list[tuple[str, pa.Array]]:
+    code, kind = _coded(data["code"], modality.vocabulary), _coded(data["type"], modality.types)
+    return [("code", code), ("type", kind)]
+
+
+def _embedding_columns(modality: Modality, data: Mapping[str, Any]) -> list[tuple[str, pa.Array]]:
+    width = data["value"].shape[1]
+    flat = pa.array(np.ascontiguousarray(data["value"]).ravel())
+    return [("value", pa.FixedSizeListArray.from_arrays(flat, width))] if width else []
+
+
+def _source_columns(modality: Modality, data: Mapping[str, Any]) -> list[tuple[str, pa.Array]]:
+    return [("source", _texts(data["source"]))]
+
+
+_WRITERS = {
+    "table": _table_columns,
+    "series": lambda modality, data: _numeric_columns(modality, data["value"]),
+    "codes": _codes_columns,
+    "embedding": _embedding_columns,
+    "text": _source_columns,
+    "image": _source_columns,
+    "audio": _source_columns,
+}
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -211,8 +222,8 @@ def _matrix(columns: Sequence[pa.ChunkedArray], count: int) -> np.ndarray:
 
 def _positions(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
     """Names as positions in `names`; -1 where null."""
-    array = column.combine_chunks()
-    array = array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()  # each row group has its own
     place = {name: k for k, name in enumerate(names)}
     known = np.array([place[x] for x in array.dictionary.to_pylist()] + [-1], dtype=np.int64)
     return known[array.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
@@ -220,9 +231,10 @@ def _positions(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
 
 def _offsets(table: pa.Table, count: int) -> np.ndarray:
     number = _integers(table.column(0))
-    lengths = np.bincount(number, minlength=count)
-    if len(lengths) != count or (np.diff(number) < 0).any():
+    jumps = np.diff(number, prepend=-1)
+    if not np.isin(jumps, (0, 1)).all() or number[:1].any() or count != jumps.sum():
         raise ValueError("steps out of order")
+    lengths = np.bincount(number) if len(number) else number
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -41,6 +41,14 @@ class Plan:
 
     Raises:
         SettingError: too few features for the latents; a setting of the wrong type or name.
+
+    >>> plan = Plan(2, 3, 1, 4, "binary", "modality", "informative", 0)
+    >>> plan.variances_of(1).round(2).tolist()
+    [[0.05, 1.0, 20.0]]
+    >>> plan.probabilities(np.zeros((1, 1))).tolist()
+    [0.5]
+    >>> plan.p_measured(np.zeros(1)).round(6).tolist()
+    [0.7]
     """
 
     n: int
@@ -110,7 +118,7 @@ class Plan:
         return np.linalg.qr(size * sign)[0].T
 
     def probabilities(self, g: np.ndarray) -> np.ndarray:
-        """Of the positive class ``[...]``, or of three ``[..., 3]``, at scores ``g`` ``[..., r]``."""
+        """Of the positive class ``[...]``, or of three ``[..., 3]``, at ``g`` ``[..., r]``."""
         if self.task == "binary":
             return _sigmoid(STRENGTH * g[..., 0])
         angle = np.arange(3) * 2 * np.pi / 3

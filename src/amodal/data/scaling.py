@@ -110,7 +110,7 @@ class Scaler:
                 f"modality {to.name!r} was of kind {to.kind} in training; got {own.kind}; "
                 "prepare it in the same way"
             )
-        return apply_values(own, to, values, self.stats[to.name], self.clip)
+        return apply_values(values, to, own=own, stats=self.stats[to.name], clip=self.clip)
 
     def _apply_target(self, data: Dataset) -> np.ndarray | None:
         if data.target is None or self.task is None:

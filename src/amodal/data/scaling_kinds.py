@@ -24,7 +24,12 @@ Stats = Mapping[str, np.ndarray]
 
 
 def used_values(values: Values) -> Values:
-    """The values that a row holds, each once."""
+    """The values that a row holds, each once.
+
+    >>> spare = Values({"value": np.array([[1.0], [9.0]])}, None, np.array([0, 0, -1]))
+    >>> used_values(spare).data["value"].tolist()
+    [[1.0]]
+    """
     held = np.unique(values.index[values.index >= 0])
     if len(held) == len(values):
         return values
@@ -53,6 +58,9 @@ def moments(x: np.ndarray) -> dict[str, np.ndarray]:
     """Mean and standard deviation (divisor n) of the columns of ``Float[v, d]``, NaN left out.
 
     A column without a number, or with one number only, has std 0.
+
+    >>> moments(np.array([[1.0, 7.0], [3.0, np.nan]]))["std"].tolist()
+    [1.0, 0.0]
     """
     d = x.shape[1]
     mean, std = np.zeros(d), np.zeros(d)
@@ -189,8 +197,21 @@ _APPLY = {
 }
 
 
-def apply_values(own: Modality, to: Modality, values: Values, stats: Stats, clip: float) -> Values:
-    """The values of modality `own`, scaled and laid out as modality `to` (floats as float32)."""
+def apply_values(
+    values: Values, to: Modality, *, own: Modality, stats: Stats, clip: float
+) -> Values:
+    """The values of modality `own`, scaled and laid out as modality `to` (floats as float32).
+
+    Raises:
+        DataError: no feature in common; an embedding of another width.
+
+    >>> own, to = Modality("a", "table", ("y", "x")), Modality("a", "table", ("x", "y"))
+    >>> data = {"numeric": np.array([[6.0, 1.0]]), "categorical": np.zeros((1, 0), int)}
+    >>> stats = {"mean": np.array([0.0, 5.0]), "std": np.array([1.0, 2.0])}
+    >>> scaled = apply_values(Values(data, None, np.array([0])), to, own=own, stats=stats, clip=8.0)
+    >>> scaled.data["numeric"].tolist()
+    [[1.0, 0.5]]
+    """
     change = _APPLY.get(to.kind)
     if change is None:
         return values
@@ -205,7 +226,15 @@ def _recode(ids: np.ndarray, own: tuple[str, ...], to: tuple[str, ...]) -> np.nd
 
 
 def match_classes(target: np.ndarray, own: Task, to: Task) -> np.ndarray:
-    """A target in positions of `own` classes as one in positions of `to` classes."""
+    """A target in positions of `own` classes as one in positions of `to` classes.
+
+    Raises:
+        DataError: `own` has a class that `to` has not.
+
+    >>> own, to = Task("multiclass", ("b", "c")), Task("multiclass", ("a", "b", "c"))
+    >>> match_classes(np.array([0.0, np.nan]), own, to).tolist()
+    [1.0, nan]
+    """
     if own.classes == to.classes:
         return target
     unknown = set(own.classes) - set(to.classes)
@@ -222,7 +251,11 @@ def match_classes(target: np.ndarray, own: Task, to: Task) -> np.ndarray:
 
 
 def no_values(m: Modality, n: int) -> Values:
-    """The values of modality `m` where none of n rows has one."""
+    """The values of modality `m` where none of n rows has one.
+
+    >>> no_values(Modality("a", "series", ("x", "y")), 2).data["value"].shape
+    (0, 2)
+    """
     index = np.full(n, -1, dtype=np.int64)
     none, zero = np.zeros(0, dtype=np.float32), np.zeros(1, dtype=np.int64)
     ids = np.zeros(0, dtype=np.int64)

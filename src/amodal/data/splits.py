@@ -43,7 +43,8 @@ def assign_splits(
     Args:
         data: n rows.
         seed: of the draw; the order of the rows does not matter.
-        test: share of the rows, in [0, 1); 0 for none.
+        test: share of the rows, in [0, 1), 0 for none; of the rows that it is drawn from where a
+            split is published.
         valid: the same.
         calibration: the same.
 
@@ -150,7 +151,8 @@ def _scored(data: Dataset) -> np.ndarray:
 def _strata(data: Dataset, *, unlabelled: bool = False) -> np.ndarray:
     """``Float[n, c + 1]``: what is to be spread evenly: the c strata of a row, and the row itself.
 
-    The last column balances the sizes of the parts where strata are too small to do it.
+    The last column balances the sizes of the parts where strata are too small to do it. Unlabelled
+    rows are a stratum of their own, or do not count at all.
     """
     labelled = data.labelled
     columns = np.zeros((len(data), 0))
@@ -164,11 +166,10 @@ def _strata(data: Dataset, *, unlabelled: bool = False) -> np.ndarray:
             known = target[:, None] == np.unique(target)[None, :]
         columns = np.zeros((len(data), known.shape[1]))
         columns[labelled] = known
+    rows = _scored(data)
     if unlabelled:
-        columns = np.column_stack([columns, ~labelled])
-    weight = columns if unlabelled else columns * labelled[:, None]
-    rows = np.ones(len(data)) if unlabelled else _scored(data)
-    return np.column_stack([weight, rows]).astype(np.float64)
+        columns, rows = np.column_stack([columns, ~labelled]), np.ones(len(data))
+    return np.column_stack([columns, rows]).astype(np.float64)
 
 
 def _published(

@@ -1,10 +1,11 @@
 """Data sets on disk: a folder with Parquet files and a manifest.
 
-| file | holds |
-|---|---|
-| ``manifest.json`` | format and version, modalities, task, counts, size and sha256 of each file, provenance |
-| ``rows.parquet`` | ``row_id``, ``target``, ``group``, ``split``, ``weight``; per modality ``absence:<name>`` and ``value:<name>`` (number of its value, -1 where it has none) |
-| ``<modality>.parquet`` | its values, one line each; of ``series`` and ``codes`` one line a step, with the number of the ``value`` and the ``time`` |
+- ``manifest.json``: format and version, modalities, task, counts, size and sha256 of each file, and
+  the provenance.
+- ``rows.parquet``: ``row_id``, ``target``, ``group``, ``split``, ``weight``; for each modality
+  ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
+- ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
+  with the number of the ``value`` that it belongs to and its ``time``.
 
 A folder is written under another name and renamed when it is whole.
 """
@@ -32,6 +33,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "check_target_folder",
+    "file_facts",
     "load_dataset",
     "read_manifest",
     "save_dataset",
@@ -143,8 +145,8 @@ def _write(data: Dataset, part: Path) -> None:
     for modality in data.modalities:
         tables[names[modality.name]] = values_table(modality, data.values[modality.name])
     for name, table in tables.items():
-        pq.write_table(table, part / name, compression="zstd", store_schema=True)
-    files = {name: _file_facts(part / name) for name in tables}
+        pq.write_table(table, part / name, compression="zstd")
+    files = {name: file_facts(part / name) for name in tables}
     try:
         text = json.dumps(_manifest(data, names, files), indent=1, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -158,8 +160,9 @@ def _write(data: Dataset, part: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _file_facts(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
+        os.fsync(file.fileno())  # on the disk before the folder gets its name
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
 
@@ -255,12 +258,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if (
         not isinstance(files, dict)
         or "rows.parquet" not in files
-        or not all(isinstance(x, dict) and Path(k).name == k for k, x in files.items())
+        or not all(isinstance(x, dict) and _is_file_name(k) for k, x in files.items())
         or not all(isinstance(manifest.get(k), kind) for k, kind in kinds.items())
         or not isinstance(manifest.get("task"), dict | None)
     ):
         raise _foreign(folder)
     return manifest
+
+
+def _is_file_name(name: str) -> bool:
+    """True for a name that cannot lead out of the folder."""
+    return name.endswith(".parquet") and not set(name) & set("/\\\0")
 
 
 def _foreign(folder: Path) -> DataError:
@@ -275,11 +283,11 @@ def _check_file(path: Path, facts: Mapping[str, Any], *, verify: bool) -> None:
         size = path.stat().st_size
         changed = size != facts.get("bytes")
         if not changed and verify:
-            changed = _file_facts(path)["sha256"] != facts.get("sha256")
+            changed = file_facts(path)["sha256"] != facts.get("sha256")
     if changed:
         raise StorageError(
-            f"{path} is not the file that the manifest describes ({facts.get('bytes')} bytes; found "
-            f"{size}); it was truncated or changed; prepare the data set again"
+            f"{path} must be the file that the manifest describes, of {facts.get('bytes')} bytes; "
+            f"found {size}, so it was truncated or changed; prepare the data set again"
         )
 
 
@@ -288,7 +296,8 @@ def _read(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path, memory_map=True).read()
+        with pq.ParquetFile(path, memory_map=True) as file:
+            return file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StorageError(
             f"{path} cannot be read as Parquet; it is damaged; prepare the data set again"

@@ -249,7 +249,8 @@ def _top_label(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _width_index(confidence: np.ndarray, bins: int) -> np.ndarray:
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="right")
+    # k / bins is the nearest float to each edge, which linspace misses (3/5 becomes .6000000000001)
+    return np.searchsorted(np.arange(1, bins) / bins, confidence, side="right")
 
 
 def _mass_index(ties: Ties, ranked: np.ndarray, bins: int) -> np.ndarray:

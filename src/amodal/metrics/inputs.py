@@ -171,12 +171,15 @@ def check_regression(
 
 def _numbers(values: ArrayLike, name: str) -> np.ndarray:
     try:
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind in "biufO":  # not text, times or complex numbers, which also convert
+            return array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
-        raise DataError(
-            f"{name} is an array of numbers; found something else. Encode classes as integers "
-            "and drop rows without a value."
-        ) from None
+        pass
+    raise DataError(
+        f"{name} is an array of numbers; found something else. Encode classes as integers "
+        "and drop rows without a value."
+    )
 
 
 def _finite(array: np.ndarray, name: str) -> None:

@@ -239,7 +239,7 @@ def _group_index(group: ArrayLike, n: int) -> tuple[np.ndarray, int]:
         known, member = np.unique(ids, return_inverse=True)
     except TypeError:
         known = np.array([])
-    missing = known.dtype.kind in "fcmM" and bool((known != known).any())
+    missing = known.dtype.kind in "fcmMO" and bool((known != known).any())
     if missing or (n and not len(known)):
         raise DataError(
             "group ids are all numbers or all text, and none is missing; found others. "

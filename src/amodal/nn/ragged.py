@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "bin_steps",
+    "last_observed",
     "order_steps",
     "pad",
     "segment_ids",
@@ -31,54 +32,60 @@ def segment_ids(offsets: Int[Tensor, " v1"]) -> Int[Tensor, " s"]:
     return torch.repeat_interleave(ids, lengths, output_size=int(offsets[-1] - offsets[0]))
 
 
-def segment_sum(
-    x: Float[Tensor, "s d"], ids: Int[Tensor, " s"], count: int
-) -> Float[Tensor, "v d"]:
+def segment_sum(x: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"]) -> Float[Tensor, "v d"]:
     """The sum over the steps of each sequence; 0 for one without steps.
 
-    Args:
-        x: one row per step.
-        ids: the sequence of each step, 0 to `count` - 1, in any order.
-        count: number v of sequences.
-
-    >>> segment_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 0, 2]), 3).tolist()
+    >>> segment_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 2, 2, 3])).tolist()
     [[3.0], [0.0], [4.0]]
     """
-    out = x.new_zeros(count, x.shape[1])
-    return out.scatter_add(0, ids[:, None].expand_as(x), x)
+    return torch.segment_reduce(x, "sum", offsets=offsets, axis=0, unsafe=True)
 
 
 def segment_mean(
-    x: Float[Tensor, "s d"], ids: Int[Tensor, " s"], count: int
+    x: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"]
 ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v d"]]:
     """``(mean, number)`` of the observed (not NaN) steps; mean 0 where nothing was observed.
 
     >>> x = torch.tensor([[1.0], [float("nan")], [3.0]])
-    >>> mean, number = segment_mean(x, torch.tensor([0, 0, 0]), 2)
+    >>> mean, number = segment_mean(x, torch.tensor([0, 3, 3]))
     >>> mean.tolist(), number.tolist()
     ([[2.0], [0.0]], [[2.0], [0.0]])
     """
     known = ~x.isnan()
     x = torch.where(known, x, torch.zeros_like(x))
-    total = segment_sum(torch.cat([x, known.to(x.dtype)], dim=1), ids, count)
+    total = segment_sum(torch.cat([x, known.to(x.dtype)], dim=1), offsets)
     total, number = total.chunk(2, dim=1)
     return total / number.clamp_min(1), number
 
 
 def segment_max(
-    x: Float[Tensor, "s d"], ids: Int[Tensor, " s"], count: int, *, empty: float = 0.0
+    x: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"], *, empty: float = 0.0
 ) -> Float[Tensor, "v d"]:
     """The largest observed (not NaN) step of each sequence; `empty` where nothing was observed.
 
     >>> x = torch.tensor([[1.0], [float("nan")], [-3.0]])
-    >>> segment_max(x, torch.tensor([0, 0, 1]), 3).tolist()
+    >>> segment_max(x, torch.tensor([0, 2, 3, 3])).tolist()
     [[1.0], [-3.0], [0.0]]
     """
-    low = torch.finfo(x.dtype).min
-    x = torch.where(x.isnan(), torch.full_like(x, low), x)
-    out = x.new_full((count, x.shape[1]), low)
-    out = out.scatter_reduce(0, ids[:, None].expand_as(x), x, "amax")
-    return torch.where(out > low, out, torch.full_like(out, empty))
+    x = torch.where(x.isnan(), torch.full_like(x, -torch.inf), x)
+    top = torch.segment_reduce(x, "max", offsets=offsets, axis=0, unsafe=True)
+    return torch.where(top > -torch.inf, top, torch.full_like(top, empty))
+
+
+def last_observed(
+    known: Bool[Tensor, "s d"], offsets: Int[Tensor, " v1"]
+) -> Int[Tensor, "s d"]:
+    """The step at which each variable was last observed, up to each step; -1 where not yet.
+
+    >>> known = torch.tensor([[True], [False], [False], [True]])
+    >>> last_observed(known, torch.tensor([0, 2, 4])).flatten().tolist()
+    [0, 0, -1, 3]
+    """
+    place = torch.arange(len(known), device=known.device)[:, None]
+    at = torch.where(known, place, -1)
+    at = at.cummax(dim=0).values if len(at) else at
+    begin = offsets[:-1][segment_ids(offsets)][:, None]
+    return torch.where(at >= begin, at, -1)
 
 
 def pad(
@@ -148,20 +155,24 @@ def bin_steps(
     ([0.5, 9.5], [2.0, 6.0], [0, 2])
     """
     lengths = offsets[1:] - offsets[:-1]
-    if len(lengths) == 0 or int(lengths.max()) <= max_steps:
+    if len(time) == 0 or int(lengths.max()) <= max_steps:
         return time, value, offsets
-    ids = segment_ids(offsets)
+    key = _bins(time, offsets, max_steps)
+    _, size = torch.unique_consecutive(key, return_counts=True)
+    inner = torch.cat([size.new_zeros(1), size.cumsum(0)])
+    mean, number = segment_mean(torch.cat([time[:, None], value], dim=1), inner)
+    mean = torch.where(number > 0, mean, torch.full_like(mean, torch.nan))
+    return mean[:, 0], mean[:, 1:], torch.searchsorted(inner, offsets)
+
+
+def _bins(
+    time: Float[Tensor, " s"], offsets: Int[Tensor, " v1"], max_steps: int
+) -> Int[Tensor, " s"]:
+    """A number for each bin, never falling; a step of a short sequence is a bin of its own."""
+    lengths, ids = offsets[1:] - offsets[:-1], segment_ids(offsets)
     first = time[offsets[:-1].clamp_max(len(time) - 1)]
     span = time[(offsets[1:] - 1).clamp_min(0)] - first
     share = (time - first[ids]) / torch.where(span > 0, span, torch.ones_like(span))[ids]
     bins = (share * max_steps).long().clamp(0, max_steps - 1)
     place = torch.arange(len(time), device=time.device) - offsets[:-1][ids]
-    bins = torch.where(lengths[ids] > max_steps, bins, place)
-    key = ids * max_steps + bins
-    _, step, size = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
-    total = len(size)
-    mean, number = segment_mean(torch.cat([time[:, None], value], dim=1), step, total)
-    mean = torch.where(number > 0, mean, torch.full_like(mean, torch.nan))
-    kept = torch.zeros_like(lengths).scatter_add(0, ids[size.cumsum(0) - 1], torch.ones_like(size))
-    ends = torch.cat([kept.new_zeros(1), kept.cumsum(0)])
-    return mean[:, 0], mean[:, 1:], ends
+    return ids * max_steps + torch.where(lengths[ids] > max_steps, bins, place)

@@ -13,7 +13,7 @@ from amodal.checks import check_fraction
 from amodal.data.dataset import Dataset
 from amodal.errors import SettingError, unknown_name
 from amodal.shifts.base import Shift
-from amodal.shifts.keyed import uniform
+from amodal.shifts.keyed import string_keys, uniform
 from amodal.shifts.pattern import LossPattern
 
 __all__ = ["AbsenceShift", "Chances", "Mcar"]
@@ -67,13 +67,14 @@ class AbsenceShift(Shift):
         """
         columns = self.columns(data)
         chances = self.chances(data, data if reference is None else reference, columns)
-        drawn = uniform(self.seed, data.row_id, data.names, "absence")
+        rows = string_keys(data.row_id)
+        drawn = uniform(self.seed, rows, data.names, "absence")
         lost = np.zeros(data.shape, dtype=bool)
         lost[:, columns] = drawn[:, columns] < chances.probability
         kept = np.zeros(len(data), dtype=bool)
         if self.keep_one:
             kept = data.present.any(axis=1) & ~(data.present & ~lost).any(axis=1)
-            choice = np.where(data.present, uniform(self.seed, data.row_id, data.names, "keep"), -1)
+            choice = np.where(data.present, uniform(self.seed, rows, data.names, "keep"), -1)
             lost[kept, choice[kept].argmax(axis=1)] = False
         return LossPattern.measure(
             data,
@@ -148,8 +149,9 @@ class Mcar(AbsenceShift):
         return np.array([own.get(data.names[k], self.rate) for k in columns], dtype=np.float64)
 
     def _requested(self, data: Dataset, columns: np.ndarray) -> float:
-        per_column = self._per_column(data, columns)
-        return float(per_column.mean()) if len(per_column) else self.rate
+        if not self.rates:
+            return self.rate
+        return round(float(self._per_column(data, columns).mean()), 12)
 
     def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
         """The same for all rows."""

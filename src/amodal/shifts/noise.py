@@ -12,7 +12,7 @@ import numpy as np
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError
 from amodal.shifts.base import Shift, align_features, check_positive, check_reference
-from amodal.shifts.keyed import keyed_normal, keyed_uniform, pair_keys, uniform
+from amodal.shifts.keyed import keyed_normal, keyed_uniform, pair_keys, string_keys, uniform
 from amodal.types import Modality
 from amodal.values import Values
 
@@ -25,18 +25,19 @@ def owners(row_id: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
     """``Int[v]`` the row that each value is keyed by: of those that have it, the first by row id.
 
     First by id and not by position, so that order changes nothing. (A subset can: where rows share
-    a value and the first of them is not in the subset, the next one takes its place.)
+    a value and the first of them is not in the subset, the next one takes its place.) A value that
+    no row has gets -1.
 
     >>> owners(np.array(["c", "a", "b"]), np.array([0, 0, 1]), 2).tolist()
     [1, 2]
     """
-    order = np.argsort(row_id, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    has = index >= 0
-    first = np.full(count, len(order), dtype=np.int64)
-    np.minimum.at(first, index[has], rank[has])
-    return np.append(order, -1)[first]  # -1: no row has it
+    rows = np.flatnonzero(index >= 0)
+    first = np.full(count, -1, dtype=np.int64)
+    first[index[rows]] = rows
+    if len(rows) > (first >= 0).sum():  # some are shared
+        rows = rows[np.argsort(row_id[rows], kind="stable")]
+        first[index[rows[::-1]]] = rows[::-1]  # the last one written stays
+    return first
 
 
 class _Entries(NamedTuple):
@@ -60,9 +61,9 @@ def _entries(data: Dataset, name: str, key: str, shift: ValueShift) -> _Entries:
     """The entries of array `key` of modality `name`."""
     values = data.values[name]
     row = owners(data.row_id, values.index, len(values))
-    salt = f"{shift.stream}:{key}"
-    keys = pair_keys(shift.seed, data.row_id[row], [name], salt)[:, 0]
-    chosen = uniform(shift.seed, data.row_id[row], [name], f"{shift.stream}:chosen")[:, 0]
+    rows = string_keys(data.row_id[row])
+    keys = pair_keys(shift.seed, rows, [name], f"{shift.stream}:{key}")[:, 0]
+    chosen = uniform(shift.seed, rows, [name], f"{shift.stream}:chosen")[:, 0]
     hit = (chosen < shift.chance) & (row >= 0)
     array = values.data[key]
     step = np.zeros(len(values), dtype=np.int64)
@@ -137,7 +138,7 @@ class ValueShift(Shift):
         kinds = f"{', '.join(self.kinds[:-1])} and {self.kinds[-1]}".removeprefix(" and ")
         some = f"every modality of kind {kinds}"
         some = some if self.modalities is None else ", ".join(self.modalities)
-        return some if self.chance == 1 else f"{some}, each in {self.chance:.0%} of the rows"
+        return some if self.chance == 1 else f"{some} (in {self.chance:.0%} of the rows)"
 
 
 def _reference_moments(
@@ -211,10 +212,8 @@ class Noise(ValueShift):
 
     def describe(self) -> str:
         """One sentence in words."""
-        return (
-            f"Gaussian noise of {self.severity:g} standard deviations of each feature is added to "
-            f"{self._which()}."
-        )
+        size = f"{self.severity:g} standard deviation{'s' * (self.severity != 1)}"
+        return f"Gaussian noise of {size} of each feature is added to {self._which()}."
 
 
 @dataclass(frozen=True)
@@ -258,10 +257,9 @@ class PureNoise(Noise):
 
     def describe(self) -> str:
         """One sentence in words."""
-        return (
-            f"The values of {self._which()} are replaced by noise of {self.severity:g} standard "
-            "deviations around the mean of each feature."
-        )
+        size = f"{self.severity:g} standard deviation{'s' * (self.severity != 1)}"
+        noise = f"noise of {size} around the mean of each feature"
+        return f"The values of {self._which()} are replaced by {noise}."
 
 
 @dataclass(frozen=True)

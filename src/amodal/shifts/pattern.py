@@ -261,7 +261,7 @@ def _pair_rates(
 ) -> dict[str, float]:
     lost, present = lost[:, columns], data.present[:, columns]
     return {
-        "expected": float(probability.mean()) if probability.size else math.nan,
+        "expected": round(float(probability.mean()), 12) if probability.size else math.nan,
         "achieved": _share(lost),
         "achieved_present": _share(lost[present]),
         "natural_absence": _share(data.absence[:, columns] == NOT_MEASURED),

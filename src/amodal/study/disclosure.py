@@ -77,7 +77,7 @@ def shown_share(share: float | None, total: float) -> str:
     ('25.0%', '<0.25%', '>99.75%')
     """
     if share is None or math.isnan(share):
-        return "–"
+        return "n/a"
     if safe_share(share, total) is not None:
         return f"{100 * share:.1f}%"
     edge = f"{100 * SMALLEST / total:.2g}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from amodal.errors import StorageError
 from amodal.metrics import METRICS, Interval, score, select
@@ -16,10 +16,17 @@ from amodal.study.plan import NONE, Plan
 from amodal.study.predictions import Predicted, read_predictions
 from amodal.types import Task
 
-__all__ = ["OWN", "Cell", "Results", "read_results"]
+__all__ = ["OWN", "At", "Cell", "Results", "read_results"]
 
 OWN = ("aum", "imro")
 """Methods that are this package's own subject; all others are what they are compared with."""
+
+
+class At(NamedTuple):
+    """A point of a study: a mechanism of loss and a rate; rate None: the mean over all rates."""
+
+    mechanism: str
+    rate: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,13 +177,22 @@ class Results:
         """The rates with finished cells under a mechanism, 0 included."""
         return tuple(sorted({c.rate for c in self.cells if c.mechanism in (mechanism, NONE)}))
 
-    def group(self, method: str, mechanism: str, rate: float) -> list[Cell]:
-        """The cells of a method at one rate, over seeds and folds; rate 0 serves all mechanisms."""
-        return self._groups.get((method, NONE if rate == 0 else mechanism, rate), [])
+    def group(self, method: str, at: At) -> list[Cell]:
+        """The cells of a method at one point, over seeds and folds; rate 0 is any mechanism's."""
+        return self._groups.get((method, NONE if at.rate == 0 else at.mechanism, at.rate), [])
 
-    def units(self, method: str, mechanism: str, rate: float) -> frozenset[tuple[int, int]]:
-        """(seed, fold) of the finished cells of a method at one rate."""
-        return frozenset(c.unit for c in self.group(method, mechanism, rate))
+    def units(self, method: str, at: At) -> frozenset[tuple[int, int]]:
+        """(seed, fold) of the finished cells of a method at one point."""
+        return frozenset(c.unit for c in self.group(method, at))
+
+    def points(self, *, means: bool = False) -> list[At]:
+        """Mechanism by mechanism, rate by rate; rate 0, which all mechanisms share, comes once."""
+        found = []
+        for mechanism in self.mechanisms:
+            rates = self.rates(mechanism)
+            found += [At(NONE if r == 0 else mechanism, r) for r in rates]
+            found += [At(mechanism, None)] if means and len(rates) > 1 else []
+        return list(dict.fromkeys(found))
 
     def about(self, method: str) -> Mapping[str, Any]:
         """Name, title, reference, year, settings of a method."""
@@ -216,7 +232,8 @@ def read_results(folder: str | Path) -> Results:
     folder = Path(folder)
     if not (folder / "study.json").exists():
         raise StorageError(
-            f"a study's folder holds study.json; {folder} does not; run `amodal study` with it first"
+            f"a study's folder holds study.json; {folder} does not; "
+            "run `amodal study` with it as --out"
         )
     head = read_json(folder / "study.json", "the head of a study")
     plan, data = Plan.from_json(head["plan"]), head["data"]
@@ -252,19 +269,18 @@ def _belongs(record: Mapping[str, Any], plan: Plan, head: Mapping[str, Any]) -> 
 
 def _labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
     """Evaluation id -> label: the spec, with the settings that differ where it has several."""
-    by_spec: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    variants: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
-        settings = record["method"]["settings"]
-        if settings not in by_spec[record["method"]["spec"]]:
-            by_spec[record["method"]["spec"]].append(settings)
+        spec, settings = record["method"]["spec"], record["method"]["settings"]
+        if settings not in variants[spec]:
+            variants[spec].append(settings)
     found = {}
     for record in records:
         spec, settings = record["method"]["spec"], record["method"]["settings"]
-        variants = by_spec[spec]
-        differ = Counter(k for v in variants for k in v if v[k] != variants[0].get(k, object()))
-        differ |= Counter(k for k in variants[0] if any(v.get(k) != variants[0][k] for v in variants))
-        told = ", ".join(f"{k}={settings[k]}" for k in sorted(differ) if k in settings)
-        found[record["id"]] = spec if len(variants) == 1 else f"{spec} ({told or 'defaults'})"
+        others = variants[spec]
+        differ = [k for k, v in settings.items() if any(o.get(k, ...) != v for o in others)]
+        told = ", ".join(f"{k}={settings[k]}" for k in sorted(differ))
+        found[record["id"]] = spec if len(others) == 1 else f"{spec} ({told or 'defaults'})"
     return found
 
 

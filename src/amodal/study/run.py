@@ -25,16 +25,17 @@ from amodal.errors import AmodalError, SettingError, StorageError
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
+from amodal.settings import resolve_settings
 from amodal.shifts import make_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings
-from amodal.study.describe import describe_data, versions
-from amodal.study.files import put_json, read_json, sweep_stale
+from amodal.study.describe import describe_data
+from amodal.study.files import read_json, sweep_stale
 from amodal.study.plan import Plan, parse_spec
+from amodal.study.records import FORMAT, write_head
 from amodal.study.work import Done, pattern_path, run_job
 
-__all__ = ["FORMAT", "Outcome", "Progress", "run_study"]
+__all__ = ["Outcome", "Progress", "run_study"]
 
-FORMAT = {"format": "amodal-study", "version": 1}
 Progress = Callable[[int, int, str], None]
 """Called as progress(finished cells, cells of the plan, what was just done)."""
 
@@ -87,13 +88,10 @@ def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) 
     fingerprint, version = data.fingerprint(), amodal.__version__
     jobs = expand(plan, models, data=fingerprint, version=version)
     sweep_stale(folder)
-    put_json(folder / "data" / f"{fingerprint}.json", describe_data(data))
-    asked = {"fits": [j.fit.id for j in jobs], "evaluations": [e.id for j in jobs for e in j.evaluations]}
-    facts = {"plan": plan.to_json(), "data": fingerprint, "versions": versions(), "cells": asked}
-    put_json(folder / "study.json", FORMAT | facts)
+    write_head(folder, plan, jobs, description=describe_data(data))
     _draw_patterns(folder, data, jobs)
-    cells = sum(len(job.evaluations) for job in jobs)
     todo = [rest for job in jobs if (rest := _unfinished(folder, job)).evaluations]
+    cells = sum(len(job.evaluations) for job in jobs)
     finished = cells - sum(len(job.evaluations) for job in todo)
     report = progress or (lambda done, total, text: None)
     report(finished, cells, f"{finished} of {cells} cells were finished before")
@@ -135,13 +133,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
             raise SettingError(
                 f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
             )
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
-    for spec in plan.methods:
-        name, own = parse_spec(spec)
-        family = "neural" if hasattr(get_method(name), "stages") else "classic"
-        settings = merge_settings(plan, spec, name, family, own)
-        Model(name, **settings)  # refuses names and values that the method does not know
-        found[spec] = (name, settings)
+    found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]
         if key not in known:
@@ -150,6 +142,19 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
                 f"got {key!r}; name one of these"
             )
     return found
+
+
+def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
+    """The method that a spec names and its settings, refused here and not after hours."""
+    name, own = parse_spec(spec)
+    method = get_method(name)
+    family = "neural" if hasattr(method, "stages") else "classic"
+    settings = merge_settings(plan, spec, name, family, own)
+    if {"seed", "method"} & set(settings):
+        raise SettingError("a study sets method and seed by itself; the settings name one; drop it")
+    known = Model().get_params()
+    resolve_settings(method, {k: v for k, v in settings.items() if k not in known})
+    return name, settings
 
 
 def _absence_shift(pattern: Pattern) -> Any:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,18 @@ import torch
 
 from amodal.data.dataset import Dataset
 from amodal.data.splits import assign_splits, folds
-from amodal.errors import AmodalError
 from amodal.methods import get_method
-from amodal.metrics import score
 from amodal.model import Model, load
 from amodal.shifts import LossPattern
 from amodal.study.cells import Evaluation, Fit, Job, Pattern
-from amodal.study.describe import versions
 from amodal.study.files import digest_folder, put_folder, put_json, read_json
 from amodal.study.plan import Plan
-from amodal.study.predictions import Predicted, write_predictions
-
-_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+from amodal.study.predictions import Predicted
+from amodal.study.records import clear_failure, write_evaluation, write_failure
 
 __all__ = ["Done", "lost_pairs", "pattern_path", "run_job", "split_rows"]
+
+_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -86,9 +83,11 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
         try:
             development, test = split_rows(data, job.fit)
             model = _fitted(folder, job.fit, development)
-            _clear_failure(where)
+            clear_failure(where)
         except Exception as error:
-            line = _record_failure(where, job.fit, error)
+            if _hopeless(error):
+                raise
+            line = write_failure(where, job.fit, error)
             for evaluation in job.evaluations:
                 yield Done(evaluation.id, time.perf_counter() - started, f"the fit failed: {line}")
             return
@@ -141,14 +140,15 @@ def _evaluated(
     try:
         shifted, shift = _shifted(folder, cell.pattern, test)
         predicted = Predicted.of(shifted, model.predict(shifted))
-        write_predictions(folder / "predictions" / f"{cell.id}.parquet", predicted)
-        record = _record(plan, cell, predicted) | shift
-        record |= {"fit_fingerprint": fit["fingerprint"]}
-        record |= {"fit_seconds": fit["seconds"], "seconds": time.perf_counter() - started}
-        put_json(where.with_name(f"{cell.id}.json"), record)
-        _clear_failure(where)
+        facts = {"method": _about(cell.fit.name), **shift}
+        facts |= {"fit_fingerprint": fit["fingerprint"], "fit_seconds": fit["seconds"]}
+        facts |= {"seconds": time.perf_counter() - started}
+        write_evaluation(folder, plan, cell, predicted, facts=facts)
+        clear_failure(where)
     except Exception as error:
-        line = _record_failure(where, cell.fit, error)
+        if _hopeless(error):
+            raise
+        line = write_failure(where, cell.fit, error)
         return Done(cell.id, time.perf_counter() - started, line)
     return Done(cell.id, time.perf_counter() - started)
 
@@ -164,51 +164,12 @@ def _shifted(folder: Path, pattern: Pattern, test: Dataset) -> tuple[Dataset, di
     return shifted, {"shift": spec, "absence": rates.to_json()}
 
 
-def _record(plan: Plan, cell: Evaluation, predicted: Predicted) -> dict[str, Any]:
-    """The evaluation file, but for what the caller knows."""
-    fit, pattern, method = cell.fit, cell.pattern, get_method(cell.fit.name)
-    metrics = score(
-        predicted.task.kind,
-        predicted.target,
-        predicted.outputs,
-        metrics=plan.metrics or None,
-        weight=predicted.weight,
-        group=predicted.group,
-        replicates=plan.replicates,
-    )
-    return {
-        "format": "amodal-evaluation",
-        "version": 1,
-        "id": cell.id,
-        "fit": fit.id,
-        "method": {
-            "spec": fit.method,
-            "name": fit.name,
-            "settings": dict(fit.settings),
-            "title": method.title,
-            "reference": method.reference,
-            "year": method.year,
-            "family": "neural" if hasattr(method, "stages") else "classic",
-        },
-        "mechanism": pattern.mechanism,
-        "rate": pattern.rate,
-        "trained_under": {"mechanism": fit.trained.mechanism, "rate": fit.trained.rate},
-        "pattern": None if pattern.is_none else pattern.id,
-        "keep_one": plan.keep_one,
-        "absent_at": plan.absent_at,
-        "seed": fit.seed,
-        "fold": fit.fold,
-        "folds": fit.folds,
-        "data": fit.data,
-        "package": fit.version,
-        "task": predicted.task.to_json(),
-        "modalities": list(predicted.names),
-        "rows": len(predicted),
-        "groups": len(np.unique(predicted.unit)),
-        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
-        "versions": versions(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def _about(name: str) -> dict[str, Any]:
+    """What a report says of a method."""
+    method = get_method(name)
+    family = "neural" if hasattr(method, "stages") else "classic"
+    told = {"title": method.title, "reference": method.reference, "year": method.year}
+    return {**told, "family": family}
 
 
 def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
@@ -218,10 +179,6 @@ def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
     return pattern.lost[rows][:, [pattern.names.index(name) for name in data.names]]
 
 
-def _clear_failure(where: Path) -> None:
-    where.with_name(f"{where.name}.failed.json").unlink(missing_ok=True)
-
-
 def _hopeless(error: BaseException | None) -> bool:
     """No other cell could be written either: the disk is full, or not ours to write on."""
     while error is not None:
@@ -229,20 +186,3 @@ def _hopeless(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _record_failure(where: Path, fit: Fit, error: Exception) -> str:
-    """Writes down in one line what went wrong and where; no values, which could be a patient's."""
-    if _hopeless(error):
-        raise error
-    first = (str(error).strip() or "no text").splitlines()[0][:300]
-    line = first if isinstance(error, AmodalError) else f"{type(error).__name__}: {first}"
-    trace, at = error.__traceback__, ""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        at = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
-        trace = trace.tb_next
-    facts = {"cell": where.name, "method": fit.method, "seed": fit.seed, "fold": fit.fold}
-    facts |= {"data": fit.data, "package": fit.version, "error": line, "at": at}
-    put_json(where.with_name(f"{where.name}.failed.json"), facts)
-    return line

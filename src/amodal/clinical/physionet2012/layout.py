@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +29,9 @@ class Raw:
 def read_raw(raw: str | Path) -> Raw:
     """The stays and outcomes of every set in `raw`.
 
-    Outcomes are looked for inside each set and beside it; those beside a set called ``set-a`` must
-    be called ``Outcomes-a.txt``, beside a set of another name any ``Outcomes-*.txt`` is taken.
-    Outcomes are joined by RecordID, so a file of another set labels nothing.
+    Outcomes are looked for inside each set, then beside it. Beside a set called ``set-a`` they are
+    called ``Outcomes-a.txt``; beside a set of another name any ``Outcomes-*.txt`` is taken that
+    names at least one of its stays.
 
     Raises:
         StorageError: `raw` does not exist or cannot be read.
@@ -41,7 +42,7 @@ def read_raw(raw: str | Path) -> Raw:
         part = read_members(path)
         _merge(found, part)
         found.sets += (set_name(path) or path.name,)
-        found.outcomes |= part.outcomes or _outcomes_beside(path)
+        found.outcomes |= part.outcomes or _outcomes_beside(path, part.records)
         found.ignored += part.ignored
     if not found.records:
         raise DataError(
@@ -106,15 +107,23 @@ def _preference(path: Path) -> tuple[int, str]:
     return forms.index(suffix), path.name
 
 
-def _outcomes_beside(path: Path) -> dict[str, bytes]:
+def _outcomes_beside(path: Path, records: Container[str]) -> dict[str, bytes]:
     """The outcomes in the folder that holds the set `path`."""
     letter = set_name(path) or r"\w+"
     name = re.compile(rf"Outcomes-{letter}\.txt", re.IGNORECASE)
     try:
         files = sorted(path.resolve().parent.iterdir())
-        return {f.name: f.read_bytes() for f in files if name.fullmatch(f.name) and f.is_file()}
+        found = {f.name: f.read_bytes() for f in files if name.fullmatch(f.name) and f.is_file()}
     except OSError as error:
         raise StorageError(
             f"outcomes must be readable; those beside {path.name} are not ({error.strerror}); "
             "check their permissions"
         ) from None
+    if set_name(path):
+        return found
+    return {name: text for name, text in found.items() if _names_any(text, records)}
+
+
+def _names_any(outcomes: bytes, records: Container[str]) -> bool:
+    first = (line.split(b",", 1)[0] for line in outcomes.splitlines())
+    return any(field.decode("ascii", "replace").strip() in records for field in first)

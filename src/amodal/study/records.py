@@ -1,0 +1,128 @@
+"""The files of a study: how its head, evaluations and failures are written; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amodal.errors import AmodalError
+from amodal.metrics import score
+from amodal.study.cells import Evaluation, Fit, Job
+from amodal.study.describe import versions
+from amodal.study.files import put_json
+from amodal.study.plan import Plan
+from amodal.study.predictions import Predicted, write_predictions
+
+__all__ = [
+    "FORMAT",
+    "clear_failure",
+    "failure_line",
+    "write_evaluation",
+    "write_failure",
+    "write_head",
+]
+
+FORMAT = {"format": "amodal-study", "version": 1}
+
+
+def write_head(
+    folder: Path, plan: Plan, jobs: Sequence[Job], *, description: Mapping[str, Any]
+) -> None:
+    """Writes ``study.json`` and the description of the data (`describe_data`)."""
+    fingerprint = description["fingerprint"]
+    put_json(folder / "data" / f"{fingerprint}.json", description)
+    cells = {
+        "fits": [job.fit.id for job in jobs],
+        "evaluations": [e.id for job in jobs for e in job.evaluations],
+    }
+    facts = {"plan": plan.to_json(), "data": fingerprint, "versions": versions(), "cells": cells}
+    put_json(folder / "study.json", FORMAT | facts)
+
+
+def write_evaluation(
+    folder: Path, plan: Plan, cell: Evaluation, predicted: Predicted, *, facts: Mapping[str, Any]
+) -> Path:
+    """Writes the predictions, then the evaluation file, which makes the cell a finished one.
+
+    Args:
+        folder: of the study.
+        plan: names the metrics and replicates.
+        cell: which evaluation.
+        predicted: labelled test rows under the shift.
+        facts: what the caller knows: ``method`` (title, reference, year, family), ``shift``,
+            ``absence`` (`LossRates.to_json`), ``fit_fingerprint``, ``fit_seconds``, ``seconds``.
+    """
+    write_predictions(folder / "predictions" / f"{cell.id}.parquet", predicted)
+    metrics = score(
+        predicted.task.kind,
+        predicted.target,
+        predicted.outputs,
+        metrics=plan.metrics or None,
+        weight=predicted.weight,
+        group=predicted.group,
+        replicates=plan.replicates,
+    )
+    fit, pattern = cell.fit, cell.pattern
+    method = {"spec": fit.method, "name": fit.name, "settings": dict(fit.settings)}
+    record = {
+        "format": "amodal-evaluation",
+        "version": 1,
+        "id": cell.id,
+        "fit": fit.id,
+        **facts,
+        "method": {**method, **facts["method"]},
+        "mechanism": pattern.mechanism,
+        "rate": pattern.rate,
+        "trained_under": {"mechanism": fit.trained.mechanism, "rate": fit.trained.rate},
+        "pattern": None if pattern.is_none else pattern.id,
+        "keep_one": plan.keep_one,
+        "seed": fit.seed,
+        "fold": fit.fold,
+        "folds": fit.folds,
+        "data": fit.data,
+        "package": fit.version,
+        "task": predicted.task.to_json(),
+        "modalities": list(predicted.names),
+        "rows": len(predicted),
+        "groups": len(np.unique(predicted.unit)),
+        "metrics": {name: interval.to_json() for name, interval in metrics.items()},
+        "versions": versions(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return put_json(folder / "evaluations" / f"{cell.id}.json", record)
+
+
+def failure_line(error: Exception) -> str:
+    """The error in one line.
+
+    >>> failure_line(ValueError("two\\nlines"))
+    'ValueError: two'
+    """
+    first = (str(error).strip() or "no text").splitlines()[0][:300]
+    return first if isinstance(error, AmodalError) else f"{type(error).__name__}: {first}"
+
+
+def write_failure(where: Path, fit: Fit, error: Exception) -> str:
+    """Writes ``<where>.failed.json``: what went wrong, in one line, and at which line of code."""
+    trace, at = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        at = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
+        trace = trace.tb_next
+    facts = {"cell": where.name, "method": fit.method, "seed": fit.seed, "fold": fit.fold}
+    facts |= {"data": fit.data, "package": fit.version, "error": failure_line(error), "at": at}
+    put_json(_failed(where), facts)
+    return facts["error"]
+
+
+def clear_failure(where: Path) -> None:
+    """Removes the record of an earlier failure."""
+    _failed(where).unlink(missing_ok=True)
+
+
+def _failed(where: Path) -> Path:
+    return where.with_name(f"{where.name}.failed.json")

@@ -1,0 +1,117 @@
+"""The tables of a study as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from amodal.metrics import METRICS
+from amodal.study.compare import Comparison, against_best, against_reference
+from amodal.study.disclosure import is_small, safe_share
+from amodal.study.files import put_file
+from amodal.study.pooling import Pool
+from amodal.study.summaries import rate_rows, reliability_rows
+
+__all__ = ["comparison_rows", "pooled_rows", "write_csv", "write_tables"]
+
+
+def write_tables(pool: Pool, folder: Path) -> list[Path]:
+    """Writes every table into `folder`: cells, pooled, differences, rates and reliability.
+
+    Counts under ten, and shares from which one follows, are left empty.
+    """
+    ranked = [m for m in pool.results.metrics if METRICS[m].higher_is_better is not None]
+    modalities = len(pool.results.data["modalities"])
+    best = [row for m in ranked for row in against_best(pool, m)]
+    reference = [row for m in ranked for row in against_reference(pool, m)]
+    tables = {
+        "cells": [_guarded(row, modalities) for row in pool.results.tidy()],
+        "pooled": pooled_rows(pool),
+        "against_best_baseline": comparison_rows(best),
+        "against_reference": comparison_rows(reference),
+        "rates": rate_rows(pool.results),
+        "reliability": reliability_rows(pool.results),
+    }
+    return [write_csv(folder / f"{k}.csv", rows) for k, rows in tables.items() if rows]
+
+
+def pooled_rows(pool: Pool) -> list[dict[str, Any]]:
+    """One dict per method, point and metric: the mean over seeds with its interval."""
+    rows, results = [], pool.results
+    for method in results.methods:
+        for at in results.points():
+            units = results.units(method, at)
+            if not units:
+                continue
+            for name, scores in pool.scores(method, at).items():
+                found = scores.interval
+                rows.append(
+                    {
+                        "method": method,
+                        "mechanism": at.mechanism,
+                        "rate": at.rate,
+                        "metric": name,
+                        "value": found.value,
+                        "low": found.low,
+                        "high": found.high,
+                        "sd_between_seeds": scores.spread,
+                        "seeds": len(scores.seeds),
+                        "cells": len(units),
+                        "n": scores.rows,
+                    }
+                )
+    return rows
+
+
+def comparison_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
+    """One dict per comparison."""
+    return [
+        {
+            "metric": c.metric,
+            "mechanism": c.at.mechanism,
+            "rate": "mean over rates" if c.at.rate is None else c.at.rate,
+            "method": c.method,
+            "other": c.other,
+            "difference": c.interval.value,
+            "low": c.interval.low,
+            "high": c.interval.high,
+            "p": c.p,
+            "p_holm": c.p_holm,
+            "verdict": c.verdict,
+            "cells": c.units,
+            "same_cells": c.complete,
+        }
+        for c in comparisons
+    ]
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes dicts with the same keys as CSV; NaN and None are empty, numbers have six digits.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(rows[0])
+            table.writerows([_cell(v) for v in row.values()] for row in rows)
+
+    return put_file(path, write)
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _guarded(row: Mapping[str, Any], modalities: int) -> dict[str, Any]:
+    pairs = row["n"] * modalities
+    totals = {"achieved": pairs, "achieved_present": pairs, "natural_absence": pairs}
+    safe = {k: safe_share(row[k], n) for k, n in {**totals, "with_nothing": row["n"]}.items()}
+    return {**row, **safe, "n": None if is_small(row["n"]) else row["n"]}
