@@ -125,6 +125,8 @@ def test_some_modalities_only() -> None:
     assert drawn.rates.achieved == drawn.lost[:, [0, 2]].mean()
     with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
         Mcar(0.5, modalities="m_1").draw(DATA)
+    with pytest.raises(UnknownNameError, match="did you mean 'm1'"):
+        Mcar(0.0, modalities="m_1")(DATA)
 
 
 def test_keep_one_keeps_exactly_one_present_modality_at_random() -> None:

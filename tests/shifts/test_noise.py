@@ -142,8 +142,15 @@ def test_features_are_matched_to_the_reference_by_name() -> None:
     reference = table(x[:, ::-1], "big", "small")
     added = Noise()(table(x, "small", "big"), reference).values["a"].data["numeric"] - x
     assert added.std(axis=0) == pytest.approx(x.std(axis=0), rel=0.2)
-    with pytest.raises(DataError, match="it lacks 1; hand in a reference"):
+    with pytest.raises(DataError, match="it lacks 1; hand in another reference"):
         Noise()(table(x, "small", "huge"), reference)
+    gaps = x.copy()
+    gaps[:, 1] = np.nan
+    for shift in (Noise(), PureNoise()):
+        with pytest.raises(DataError, match="must have values of every feature of modality 'a'"):
+            shift(table(x, "small", "big"), table(gaps, "small", "big"))
+        both = shift(table(gaps, "small", "big"), table(gaps, "small", "big"))
+        assert np.isnan(both.values["a"].data["numeric"][:, 1]).all()
     with pytest.raises(DataError, match="as many features as in the reference"):
         align_features(Modality("a", "embedding"), 3, Modality("a", "embedding"), 2)
 

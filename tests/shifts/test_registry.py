@@ -89,6 +89,23 @@ def test_rate_is_needed_where_there_is_no_default() -> None:
     assert make_shift("noise").rate == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"rate": 0.5, "modalities": 5}, "modalities must be a sequence of names; got 5"),
+        ({"rate": 0.5, "modalities": [1, "a"]}, "modalities must be a sequence of names"),
+        ({"rate": 0.5, "rates": 3}, "rates must map names of modalities to rates; got 3"),
+        ({"rate": 0.5, "rates": ["a"]}, "rates must map names"),
+        ({"rate": 0.5, "rates": {"a": None}}, "the rate of modality 'a' must lie between"),
+        ({"rate": None}, "needs a rate"),
+        ({"rate": 0.5, "seed": None}, "a seed must be an integer"),
+    ],
+)
+def test_garbage_in_a_stored_shift_is_named(settings: dict, text: str) -> None:
+    with pytest.raises(SettingError, match=text):
+        shift_from_json({"shift": "mcar", **settings})
+
+
 def test_no_shift() -> None:
     data = Dataset.from_arrays({"a": [[1.0]]})
     assert make_shift("none", 0.0)(data) is data

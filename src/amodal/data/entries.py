@@ -84,18 +84,10 @@ def infer_kind(name: str, entries: Entries) -> str:
             f"{'entries that are all absent' if first is None else 'texts'}; "
             "say it in `modalities`, as a name -> kind or a Modality"
         )
-    if is_number(first) or isinstance(first, bool):
-        return "table"
-    if isinstance(first, tuple) and len(first) == 2 and not _is_name(first[0]):
-        return "series"
+    if isinstance(first, tuple) and len(first) == 2 and not isinstance(first[0], (str, tuple)):
+        return "series" if np.ndim(first[0]) else "table"
     head = first[0] if isinstance(first, (Sequence, np.ndarray)) else None
-    if isinstance(head, tuple) or _is_name(head):
-        return "codes"
-    return "table"
-
-
-def _is_name(x: Any) -> bool:
-    return isinstance(x, str)
+    return "codes" if isinstance(head, (str, tuple)) else "table"
 
 
 def pack_entries(modality: Modality, entries: Entries) -> tuple[Modality, Values]:
@@ -252,11 +244,9 @@ def _steps(name: str, entry: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _objects(name: str, value: np.ndarray) -> np.ndarray:
-    flat = [] if value.dtype.kind != "O" else list(value.ravel())
-    cells = numbers(f"the values of series {name!r}", np.array([*flat, None], dtype=object))
-    if value.dtype.kind != "O":
-        raise DataError(f"the values of series {name!r} must be numbers; got text; convert it")
-    return cells[:-1].reshape(value.shape)
+    """Numbers among which some are None."""
+    flat = numbers(f"the values of series {name!r}", value.astype(object).ravel())
+    return flat.reshape(value.shape)
 
 
 def _pack_codes(modality: Modality, entries: Entries) -> tuple[Modality, Values]:

@@ -103,36 +103,34 @@ class Rows:
 
         Rows of a split that `ref` does not name are missing.
         """
-        read = getattr(source, how)
         if isinstance(ref, str):
-            found = read(ref)
-            found = found[0] if isinstance(found, tuple) else found
-            if len(found) != self.n:
-                raise DataError(
-                    f"{ref!r} of {source.path.name} must have one entry per row ({self.n}); "
-                    f"got {len(found)}; correct the file"
-                )
-            return found
+            return self._column(source, ref, how, self.n)
         if not self.parts:
             raise SettingError(
                 f"arrays by split ({_show(ref)}) need a target by split; it has none; "
                 "write target = {train = ..., test = ...}"
             )
-        blocks = {}
-        for part, name in ref.items():
+        for part in ref:
             if part not in self.sizes:
                 raise SettingError(
                     f"arrays by split have the splits of the target, {', '.join(self.sizes)}; "
                     f"got {part!r}; correct the spec"
                 )
-            block = read(name)
-            blocks[part] = block[0] if isinstance(block, tuple) else block
-            if len(blocks[part]) != self.sizes[part]:
-                raise DataError(
-                    f"{name!r} of {source.path.name} must have one entry per row of the split "
-                    f"({self.sizes[part]}); got {len(blocks[part])}; correct the file"
-                )
-        return _concatenate([blocks.get(p) for p in self.parts], list(self.sizes.values()))
+        blocks = []
+        for part, size in self.sizes.items():
+            blocks.append(self._column(source, ref[part], how, size) if part in ref else None)
+        return _concatenate(blocks, list(self.sizes.values()))
+
+    @staticmethod
+    def _column(source: Columns, name: str, how: str, size: int) -> np.ndarray:
+        found = getattr(source, how)(name)
+        found = found[0] if isinstance(found, tuple) else found
+        if not found.ndim or len(found) != size:
+            raise DataError(
+                f"{name!r} of {source.path.name} must have one entry per row ({size}); "
+                f"got shape {found.shape}; correct the file"
+            )
+        return found
 
     def positions(self, source: Columns, row_id: Ref, what: str) -> tuple[np.ndarray, int]:
         """(``Int[s]`` the row of each line, -1 where it is of none; how many are of none)."""

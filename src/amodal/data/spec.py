@@ -109,10 +109,8 @@ def _names(where: str, x: Any, folder: Path) -> tuple[str, ...]:
 
 
 def _ref(where: str, x: Any, folder: Path) -> Ref:
-    if not isinstance(x, dict):
+    if not isinstance(x, dict) or not x:
         return _text(where, x, folder)
-    if not x:
-        raise _wrong(where, "a name, or a table of split = name", x)
     for part, name in x.items():
         if part not in SPLITS:
             raise unknown_name(f"split in {where}", part, SPLITS)
@@ -220,7 +218,6 @@ def _section(
 ) -> dict[str, Any]:
     if not isinstance(x, dict):
         raise _wrong(where, "a section", x)
-    folder = folder.resolve()
     for key in x:
         if key not in known:
             raise unknown_name(f"key in {where}:", key, known)
@@ -286,7 +283,7 @@ def parse_spec(raw: Mapping[str, Any], folder: Path = Path()) -> Spec:
 
 
 def read_spec(path: str | Path) -> Spec:
-    """The spec in the TOML file at `path`.
+    """The spec in a TOML file.
 
     Raises:
         StorageError: it cannot be read.

@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +90,8 @@ def check_target_folder(folder: str | Path) -> Path:
         found = {p.name for p in folder.iterdir()} if folder.is_dir() else {"a file"}
         own: set[str] = set()
         if MANIFEST in found:
-            try:
+            with suppress(AmodalError):
                 own = {MANIFEST, *read_manifest(folder)["files"]}
-            except AmodalError:
-                own = set()
     if found - own:
         raise StorageError(
             f"a data set is written into a new or empty folder, or replaces another data set; "
@@ -104,7 +102,7 @@ def check_target_folder(folder: str | Path) -> Path:
 
 @contextmanager
 def _storage(done: str, path: str | Path) -> Iterator[None]:
-    """Turns what the operating system and pyarrow raise into one sentence."""
+    """Turns what the system raises into one sentence."""
     try:
         yield
     except AmodalError:
@@ -197,9 +195,7 @@ def _manifest(data: Dataset, names: Mapping[str, str], files: Mapping[str, Any])
 def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     """The data set that `save_dataset` wrote into `folder`.
 
-    Args:
-        folder: the folder.
-        verify: True compares the sha256 of each file too, not its size alone.
+    With `verify` the sha256 of each file is compared too, not its size alone.
 
     Raises:
         StorageError: a file is lacking, truncated, changed or unreadable.

@@ -14,7 +14,7 @@ from amodal.errors import SettingError, unknown_name
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["SERIES", "TABLES", "Encoder", "EncoderSettings"]
+__all__ = ["SERIES", "TABLES", "Encoder", "EncoderSettings", "observed"]
 
 SERIES = ("gru", "transformer")
 """How the time course of a series is read."""
@@ -32,7 +32,7 @@ class EncoderSettings:
     Args:
         width: size of every vector that comes out.
         dropout: share of hidden units dropped in training, in [0, 1).
-        series: "gru" or "transformer" over the time steps.
+        series: "gru" or "transformer" over the time steps. On a CPU the GRU is the cheaper one.
         depth: number of residual or transformer blocks, at least 1.
         heads: attention heads; divides `width`.
         max_steps: a longer series is averaged into this many time bins.
@@ -117,21 +117,32 @@ class Encoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the parameters, in which values are read."""
+        """The type of the parameters: what layers are fed with."""
         return next(self.parameters()).dtype
+
+    @property
+    def real(self) -> torch.dtype:
+        """The type in which values are read: that of the parameters, but at least float32.
+
+        Sums, differences of times and counts lose their meaning in half precision.
+        """
+        return torch.promote_types(self.dtype, torch.float32)
 
     def forward(self, values: Values) -> Encoded:
         """``pooled`` ``Float[v, width]``, and tokens where the encoder has them."""
         raise NotImplementedError
-
-    def __call__(self, values: Values) -> Encoded:
-        return super().__call__(values)
 
     def extra_repr(self) -> str:
         return f"{self.modality.name}, {self.kind}"
 
 
 def observed(x: Tensor) -> tuple[Tensor, Tensor]:
-    """``(x with 0 where it is NaN, where it is not)``; no gradient passes a NaN."""
+    """``(x with 0 where it is NaN, where it is not)``; no gradient passes a NaN.
+
+    Selected, not multiplied: 0 * NaN is NaN.
+
+    >>> observed(torch.tensor([2.0, float("nan")]))
+    (tensor([2., 0.]), tensor([ True, False]))
+    """
     known = ~x.isnan()
     return torch.where(known, x, torch.zeros_like(x)), known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,9 +16,30 @@ from amodal.values import Values
 
 __all__ = ["CodesEncoder"]
 
+_STD = 0.1  # small, so that a few steps of training outweigh the start
+_TIME_HIDDEN = 16
+
 
 class CodesEncoder(Encoder):
-    """Attention over the last events, beside a bag of all of them."""
+    """Attention over the last events, beside a bag of all of them.
+
+    An event is ``E[code] + T[type] + f(time)``, f a small MLP of t and ``sign(t) log(1 + 100 |t|)``;
+    an unknown time has a vector of its own, so have an unknown code and an unknown type (-1, stored
+    at position 0 of the embeddings, not frozen; 0 at the start). No other position enters: events of
+    unknown time are a set. Pooled is an MLP of [the `Transformer`'s summary token; the mean of
+    ``E[code]`` over all events, also those too long ago to be attended to; log(1 + their number)].
+
+    The last `EncoderSettings.max_events` events by time are attended to; those of unknown time count
+    as the earliest, and ties keep their order.
+
+    Args:
+        modality: its vocabulary and types fix the embeddings.
+        settings: sizes.
+
+    >>> encoder = CodesEncoder(Modality("a", "codes", vocabulary=("x",)), EncoderSettings(width=8))
+    >>> encoder.codes.num_embeddings, encoder.codes.padding_idx
+    (2, None)
+    """
 
     kind = "codes"
 
@@ -26,28 +48,42 @@ class CodesEncoder(Encoder):
         width, rate = settings.width, settings.dropout
         self.codes = nn.Embedding(len(modality.vocabulary) + 1, width)
         self.types = nn.Embedding(len(modality.types) + 1, width)
-        self.time = nn.Sequential(nn.Linear(1, 16), nn.GELU(), nn.Linear(16, width))
+        with torch.no_grad():
+            for table in (self.codes.weight, self.types.weight):
+                table *= _STD
+                table[0] = 0.0
+        self.time = nn.Sequential(
+            nn.Linear(2, _TIME_HIDDEN), nn.GELU(), nn.Linear(_TIME_HIDDEN, width)
+        )
         self.timeless = nn.Parameter(torch.zeros(width))
         self.course = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         self.body = ResidualMLP(2 * width + 1, width, depth=1, dropout=rate)
 
     def forward(self, values: Values) -> Encoded:
-        code, kind, time, offsets = self._events(values)
+        code, kind, time = self._events(values)
+        offsets = values.offsets
         events = self.codes(code) + self.types(kind) + self._times(time)
         tokens, present = pad(events, offsets, self.settings.max_events)
-        pooled, tokens = self.course(tokens, present)
-        bag = F.embedding_bag(code, self.codes.weight, offsets, mode="mean", include_last_offset=True)
-        number = (offsets[1:] - offsets[:-1]).to(self.dtype).log1p()[:, None]
-        return Encoded(self.body(torch.cat([pooled, bag, number], dim=1)), tokens, present)
+        summary, tokens = self.course(tokens, present)
+        number = (offsets[1:] - offsets[:-1]).to(self.real).log1p()[:, None].to(self.dtype)
+        parts = [summary, self._bag(code, offsets), number]
+        return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
 
-    def _events(self, values: Values) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        data, offsets = values.data, values.offsets
-        code, kind, time = data["code"] + 1, data["type"] + 1, data["time"].to(self.dtype)
-        order = order_steps(time, offsets)
+    def _bag(self, code: Int[Tensor, " s"], offsets: Int[Tensor, " v1"]) -> Float[Tensor, "v d"]:
+        """The mean embedding of each value's codes; 0 without any."""
+        weight = self.codes.weight
+        return F.embedding_bag(code, weight, offsets, mode="mean", include_last_offset=True)
+
+    def _events(self, values: Values) -> tuple[Tensor, Tensor, Tensor]:
+        data = values.data
+        code, kind = data["code"].long() + 1, data["type"].long() + 1
+        time = data["time"].to(self.real)
+        order = order_steps(time, values.offsets)
         if order is not None:
             code, kind, time = code[order], kind[order], time[order]
-        return code, kind, time, offsets
+        return code, kind, time
 
-    def _times(self, time: Tensor) -> Tensor:
+    def _times(self, time: Float[Tensor, " s"]) -> Float[Tensor, "s d"]:
         time, known = observed(time)
-        return torch.where(known[:, None], self.time(time[:, None]), self.timeless)
+        scale = torch.stack([time, time.sign() * (100 * time.abs()).log1p()], dim=1)
+        return torch.where(known[:, None], self.time(scale.to(self.dtype)), self.timeless)

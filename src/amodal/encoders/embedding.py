@@ -15,7 +15,22 @@ __all__ = ["EmbeddingEncoder"]
 
 
 class EmbeddingEncoder(Encoder):
-    """A residual MLP over the given vector, with dropout on the input."""
+    """A residual MLP over the given vector, with dropout on the input.
+
+    The input is not normalised per vector: each dimension is standardised over the training rows
+    already, and the length of a vector is evidence (noise makes it longer).
+
+    Args:
+        modality: its features name the dimensions.
+        settings: sizes.
+
+    Raises:
+        DataError: the modality does not name its dimensions.
+
+    >>> encoder = EmbeddingEncoder(Modality("a", "embedding", ("0", "1")), EncoderSettings())
+    >>> encoder.body.first.in_features
+    2
+    """
 
     kind = "embedding"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from amodal.batch import Encoded
@@ -19,7 +19,11 @@ __all__ = ["SeriesEncoder", "step_features", "step_size"]
 
 
 def step_size(variables: int) -> int:
-    """Length of a row of `step_features`."""
+    """Length of a row of `step_features`.
+
+    >>> step_size(2)
+    8
+    """
     return 3 * variables + 2
 
 
@@ -30,7 +34,11 @@ def step_features(
 
     Per variable the value last observed (0 before any), whether it was observed at this very step,
     and the time since it last was (since the series began, before any); then the time, and
-    ``log(1 + 100 gap)`` with the gap to the step before.
+    ``log(1 + 100 gap)`` with the gap to the step before (0 at the first). Times are about [0, 1].
+
+    >>> value = torch.tensor([[5.0], [float("nan")]])
+    >>> step_features(torch.tensor([0.0, 0.5]), value, torch.tensor([0, 2]))[1, :4].tolist()
+    [5.0, 0.0, 0.5, 0.5]
     """
     x, known = observed(value)
     if len(time) == 0:
@@ -48,6 +56,22 @@ def step_features(
 
 class SeriesEncoder(Encoder):
     """Summaries of each variable beside an encoding of the time course.
+
+    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is read over `step_features`, by a
+    GRU (its last state; tokens are the states behind each step) or a transformer (its summary
+    token; tokens are its outputs). A series of more than `EncoderSettings.max_steps` steps is first
+    averaged into as many time bins (`bin_steps`), which bounds the cost; summaries see all steps.
+    Steps that stand out of order are sorted by time.
+
+    Args:
+        modality: its features are the variables.
+        settings: `EncoderSettings.series` chooses; `summaries=False` leaves the course alone.
+
+    >>> encoder = SeriesEncoder(Modality("a", "series", ("x",)), EncoderSettings(width=8))
+    >>> steps = {"time": torch.tensor([0.0, 1.0]), "value": torch.tensor([[1.0], [2.0]])}
+    >>> encoded = encoder(Values(steps, torch.tensor([0, 2]), torch.tensor([0])))
+    >>> encoded.pooled.shape, encoded.tokens.shape
+    (torch.Size([1, 8]), torch.Size([1, 2, 8]))
     """
 
     kind = "series"
@@ -64,7 +88,7 @@ class SeriesEncoder(Encoder):
         self.body = ResidualMLP(wide, width, depth=settings.depth, dropout=rate)
 
     def forward(self, values: Values) -> Encoded:
-        time, value = values.data["time"].to(self.dtype), values.data["value"].to(self.dtype)
+        time, value = values.data["time"].to(self.real), values.data["value"].to(self.real)
         offsets = values.offsets
         order = order_steps(time, offsets)
         if order is not None:
@@ -72,14 +96,14 @@ class SeriesEncoder(Encoder):
         course, tokens, present = self._course(time, value, offsets)
         parts = [course]
         if self.settings.summaries:
-            parts.append(summarise(time, value, offsets))
+            parts.append(summarise(time, value, offsets).to(self.dtype))
         return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
 
     def _course(
-        self, time: Tensor, value: Tensor, offsets: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        self, time: Float[Tensor, " s"], value: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"]
+    ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v t d"], Bool[Tensor, "v t"]]:
         time, value, offsets = bin_steps(time, value, offsets, self.settings.max_steps)
-        steps = step_features(time, value, offsets)
+        steps = step_features(time, value, offsets).to(self.dtype)
         if self.settings.series == "transformer":
             tokens, present = pad(self.step(steps), offsets)
             return *self.course(tokens, present), present

@@ -80,9 +80,7 @@ def summarise(
     return torch.cat([*parts, (~some).to(x.dtype), whole], dim=1)
 
 
-def _ends(
-    x: Tensor, t: Tensor, known: Tensor, offsets: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _ends(x: Tensor, t: Tensor, known: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Last and first observed value of each series, and the time of the last; 0 without."""
     if len(x) == 0:
         return (x.new_zeros(len(offsets) - 1, x.shape[1]),) * 3

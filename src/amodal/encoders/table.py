@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from amodal.batch import Encoded
@@ -14,52 +14,89 @@ from amodal.values import Values
 
 __all__ = ["TableEncoder"]
 
+_TOKEN_STD = 0.5
+_MISSING_SCALE = 0.1  # a cell that was never missing in training must not bring noise when it is
+
 
 class TableEncoder(Encoder):
     """A residual MLP over all columns, or attention over one token per column.
 
-    "mlp": ``x_0 = W [x ; 1(missing)] + sum_c E_c[level] + b``, with x = 0 where a cell is missing, then
-    `ResidualMLP`. "tokens": column j gives ``x_j w_j + b_j`` if it is there, else a vector of its own
-    (Gorishniy et al. 2021, FT-Transformer, section 3.3); pooled is the summary token.
-    Level -1 (missing or unseen in training) has a vector of its own in every column.
+    ``table="mlp"``: ``x_0 = W x + M 1(missing) + sum_c E_c[level] + b`` with x = 0 (the training
+    mean) where a cell is missing, then `ResidualMLP`: a missing cell is told apart from a mean one.
+
+    ``table="tokens"``: column j gives ``x_j w_j + b_j``, or a vector of its own where the cell is
+    missing; column c gives ``E_c[level]``; `Transformer`, pooled is the summary token, tokens are
+    those of the columns. Reference: Gorishniy et al. 2021, "Revisiting deep learning models for
+    tabular data", section 3.3.
+
+    Level -1 (missing, or not seen in training) has a vector of its own in every column; it starts
+    at 0 and so says nothing before it is learned.
+
+    Args:
+        modality: its features and levels fix the inputs.
+        settings: `EncoderSettings.table` chooses.
+
+    >>> encoder = TableEncoder(Modality("a", "table", features=("x", "y")), EncoderSettings())
+    >>> encoder(Values({"numeric": torch.zeros(3, 2)}, None, torch.arange(3))).pooled.shape
+    torch.Size([3, 64])
     """
 
     kind = "table"
 
     def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
         super().__init__(modality, settings)
-        sizes = torch.tensor([len(x) + 1 for x in modality.levels.values()], dtype=torch.long)
-        self.register_buffer("starts", sizes.cumsum(0) - sizes, persistent=False)
-        self.levels = nn.Embedding(max(int(sizes.sum()), 1), settings.width)
         n, width, rate = modality.n_features, settings.width, settings.dropout
+        self.numeric = n
         if settings.table == "tokens":
-            self.weight = nn.Parameter(torch.randn(n, width) * 0.5)
-            self.bias = nn.Parameter(torch.randn(n, width) * 0.5)
-            self.missing = nn.Parameter(torch.randn(n, width) * 0.5)
+            self.weight = nn.Parameter(torch.randn(n, width) * _TOKEN_STD)
+            self.bias = nn.Parameter(torch.randn(n, width) * _TOKEN_STD)
+            self.missing = nn.Parameter(torch.randn(n, width) * _TOKEN_STD)
             self.body = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         else:
-            self.body = ResidualMLP(2 * n, width, depth=settings.depth, dropout=rate)
+            # without numeric columns one column of zeros keeps the layer (its bias) in place
+            self.body = ResidualMLP(max(2 * n, 1), width, depth=settings.depth, dropout=rate)
+            with torch.no_grad():
+                self.body.first.weight[:, n:] *= _MISSING_SCALE
+        self._add_levels(modality, settings)
+
+    def _add_levels(self, modality: Modality, settings: EncoderSettings) -> None:
+        sizes = torch.tensor([len(x) + 1 for x in modality.levels.values()], dtype=torch.long)
+        starts = sizes.cumsum(0) - sizes
+        self.register_buffer("starts", starts, persistent=False)
+        self.levels = nn.Embedding(max(int(sizes.sum()), 1), settings.width)
+        scale = (
+            _TOKEN_STD if settings.table == "tokens" else (2 * self.numeric + len(sizes)) ** -0.5
+        )
+        with torch.no_grad():
+            self.levels.weight *= scale
+            self.levels.weight[starts] = 0.0
 
     def forward(self, values: Values) -> Encoded:
-        x, known = observed(self._numeric(values))
-        levels = self._levels(values)
+        x, known = observed(self._numbers(values))
         if self.settings.table == "tokens":
-            seen = x[..., None] * self.weight + self.bias
-            columns = torch.where(known[..., None], seen, self.missing)
-            tokens = torch.cat([columns, levels], dim=1)
-            there = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
-            pooled, tokens = self.body(tokens, there)
-            return Encoded(pooled, tokens, there)
+            return self._attend(x, known, values)
+        if not self.numeric:
+            x = x.new_zeros(len(x), 1)
         hidden = self.body.first(torch.cat([x, (~known).to(x.dtype)], dim=1))
-        return Encoded(self.body.refine(hidden + levels.sum(dim=1)))
+        if len(self.starts):
+            hidden = hidden + self._levels(values).sum(dim=1)
+        return Encoded(self.body.refine(hidden))
 
-    def _numeric(self, values: Values) -> Float[Tensor, "v n"]:
-        if "numeric" not in values.data:
+    def _attend(
+        self, x: Float[Tensor, "v n"], known: Bool[Tensor, "v n"], values: Values
+    ) -> Encoded:
+        seen = x[..., None] * self.weight + self.bias
+        tokens = torch.where(known[..., None], seen, self.missing)
+        if len(self.starts):
+            tokens = torch.cat([tokens, self._levels(values)], dim=1)
+        there = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
+        pooled, tokens = self.body(tokens, there)
+        return Encoded(pooled, tokens, there)
+
+    def _numbers(self, values: Values) -> Float[Tensor, "v n"]:
+        if not self.numeric:
             return self.levels.weight.new_zeros(len(values), 0)
         return values.data["numeric"].to(self.dtype)
 
     def _levels(self, values: Values) -> Float[Tensor, "v c d"]:
-        if not len(self.starts):
-            return self.levels.weight.new_zeros(len(values), 0, self.width)
-        level: Int[Tensor, "v c"] = values.data["categorical"]
-        return self.levels(level + 1 + self.starts)
+        return self.levels(values.data["categorical"].long() + 1 + self.starts)

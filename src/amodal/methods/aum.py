@@ -154,7 +154,7 @@ class AUM(NeuralMethod):
             return Fused(*gaussian.fuse_posterior(edges.mean, edges.log_var, edges.present))
         alpha = self.attend(edges)
         mean = self._pass_messages(edges, alpha, track)
-        var = (alpha.square()[..., None] * select_present(edges.log_var.exp(), edges.present)).sum(1)
+        var = (alpha.square()[..., None] * select_present(select_present(edges.log_var, edges.present).exp(), edges.present)).sum(1)
         some = edges.present.any(1, keepdim=True)
         mean = torch.where(some, mean.float(), mean.new_zeros((), dtype=torch.float))
         return Fused(mean, torch.where(some, var, var.new_ones(())), alpha)

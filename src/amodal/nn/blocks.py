@@ -148,7 +148,7 @@ class Transformer(nn.Module):
         self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
     ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v t d"]]:
         """``(summary, tokens)``; tokens are 0 where they are not present."""
-        lead = self.summary.to(x.dtype).expand(len(x), 1, -1)
+        lead = self.summary.expand(len(x), 1, -1)
         x = torch.cat([lead, x], dim=1)
         seen = torch.cat([present.new_ones(len(x), 1), present], dim=1)
         for block in self.blocks:

@@ -62,8 +62,7 @@ def uncertainty_attention(
         raise unknown_name("attention", kind, ATTENTION)
     if absent not in ("mask", "literal"):
         raise unknown_name("way with absent edges", absent, ("mask", "literal"))
-    safe = torch.where(present[..., None], log_var, log_var.new_zeros(()))
-    inverse = 1.0 / safe.float().exp().mean(-1)
+    inverse = 1.0 / select_present(log_var.float(), present).exp().mean(-1)
     if kind == "softmax":
         logits = torch.where(present, inverse / theta, inverse.new_zeros(()))
         if absent == "mask":
@@ -75,6 +74,13 @@ def uncertainty_attention(
         weight = torch.where(present, weight, weight.new_zeros(()))
         alpha = weight / weight.sum(1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
     return torch.where(present, alpha, alpha.new_zeros(()))
+
+
+def _precision(
+    log_var: Float[Tensor, "n m d"], present: Bool[Tensor, "n m"]
+) -> Float[Tensor, "n m d"]:
+    """1 / var, 0 where absent; selected before the exponential, so that no gradient is NaN."""
+    return select_present((-select_present(log_var, present)).exp(), present)
 
 
 def fuse_posterior(
@@ -94,7 +100,7 @@ def fuse_posterior(
     >>> m.item(), v.item(), r.item()
     (0.5, 0.5, 0.5)
     """
-    weight = select_present((-log_var.float()).exp(), present)
+    weight = _precision(log_var.float(), present)
     precision = 1.0 + weight.sum(1)
     share = weight / precision[:, None]
     fused = (share * select_present(mean.float(), present)).sum(1)
@@ -124,7 +130,7 @@ def reliability(
     >>> reliability(torch.zeros(1, 1, 3), torch.ones(1, 1).bool()).item()
     0.5
     """
-    value = torch.sigmoid(-log_var.float()).mean(-1)
+    value = torch.sigmoid(-select_present(log_var.float(), present)).mean(-1)
     return torch.where(present, value, value.new_zeros(()))
 
 
@@ -144,12 +150,14 @@ def conflict(
     >>> conflict(mean, torch.zeros(1, 2, 1), torch.ones(1, 2).bool()).round(decimals=3).item()
     0.157...
     """
-    weight = select_present((-log_var.double()).exp(), present)
+    weight = _precision(log_var.double(), present)
     centred = select_present(mean.double(), present)
     centre = (weight * centred).sum(1) / weight.sum(1).clamp_min(1e-300)
     statistic = (weight * (centred - centre[:, None]).square()).sum((1, 2))
     count = present.sum(1)
     freedom = (mean.shape[-1] * (count - 1)).clamp_min(1).double()
+    # One measurement agrees with itself: statistic 0, where the derivative is infinite.
+    statistic = torch.where(count >= 2, statistic, statistic.new_ones(()))
     p = torch.special.gammaincc(freedom / 2, statistic / 2)
     return torch.where(count >= 2, p, torch.nan).to(mean.dtype)
 

@@ -72,9 +72,7 @@ def segment_max(
     return torch.where(top > -torch.inf, top, torch.full_like(top, empty))
 
 
-def last_observed(
-    known: Bool[Tensor, "s d"], offsets: Int[Tensor, " v1"]
-) -> Int[Tensor, "s d"]:
+def last_observed(known: Bool[Tensor, "s d"], offsets: Int[Tensor, " v1"]) -> Int[Tensor, "s d"]:
     """The step at which each variable was last observed, up to each step; -1 where not yet.
 
     >>> known = torch.tensor([[True], [False], [False], [True]])
@@ -113,9 +111,7 @@ def pad(
     return torch.where(present.view(shape), padded, torch.zeros_like(padded)), present
 
 
-def order_steps(
-    time: Float[Tensor, " s"], offsets: Int[Tensor, " v1"]
-) -> Int[Tensor, " s"] | None:
+def order_steps(time: Float[Tensor, " s"], offsets: Int[Tensor, " v1"]) -> Int[Tensor, " s"] | None:
     """The order that sorts the steps of each sequence by time; None where they are in order.
 
     Steps of unknown (NaN) time come first; ties keep their order.

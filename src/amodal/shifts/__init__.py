@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from amodal.errors import SettingError, unknown_name
@@ -81,20 +81,15 @@ def make_shift(name: str, rate: float | None = None, seed: int = 0, **settings: 
     amodal.errors.UnknownNameError: unknown shift 'mcra': did you mean 'mcar'?
     """
     cls = shift_class(name)
-    known = [f.name for f in fields(cls)]
+    known = {f.name: f.default for f in fields(cls)}
     for setting in settings:
         if setting not in known:
             raise unknown_name(f"setting of shift {cls.name!r}", setting, known)
+    if rate is None and known["rate"] is MISSING:
+        raise SettingError(f"shift {cls.name!r} needs a rate between 0 and 1; got none; name it")
     if rate is not None:
         settings["rate"] = rate
-    try:
-        return cls(seed=seed, **settings)
-    except TypeError as error:
-        if rate is not None:
-            raise
-        raise SettingError(
-            f"shift {cls.name!r} needs a rate between 0 and 1; got none; name it"
-        ) from error
+    return cls(seed=seed, **settings)
 
 
 def shift_from_json(data: Mapping[str, Any]) -> Shift:

@@ -92,6 +92,7 @@ class AbsenceShift(Shift):
 
     def __call__(self, data: Dataset, reference: Dataset | None = None) -> Dataset:
         """`data` with the pairs of `draw` lost."""
+        self.columns(data)  # names are checked whatever the rate
         if self.is_identity:
             return data
         return self.record(data.lose(self.draw(data, reference).lost))
@@ -130,9 +131,14 @@ class Mcar(AbsenceShift):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pairs = self.rates.items() if isinstance(self.rates, Mapping) else self.rates
+        try:
+            pairs = sorted(dict(self.rates).items())
+        except (TypeError, ValueError):
+            raise SettingError(
+                f"rates must map names of modalities to rates; got {self.rates!r}; change it"
+            ) from None
         checked = [(str(n), check_fraction(f"the rate of modality {n!r}", r)) for n, r in pairs]
-        self._set("rates", tuple(sorted(checked)))
+        self._set("rates", tuple(checked))
         for name, _ in checked:
             if self.modalities is not None and name not in self.modalities:
                 raise unknown_name("modality with a rate of its own", name, self.modalities)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -33,7 +33,7 @@ class Shift(ABC):
         modalities: names of the modalities concerned; None for all.
 
     Raises:
-        SettingError: a rate outside [0, 1], a seed that is no integer.
+        SettingError: a rate outside [0, 1], a seed that is no integer, names that are none.
     """
 
     name: ClassVar[str]
@@ -53,7 +53,11 @@ class Shift(ABC):
             ) from None
         if self.modalities is not None:
             names = (self.modalities,) if isinstance(self.modalities, str) else self.modalities
-            self._set("modalities", tuple(str(n) for n in names))
+            if not isinstance(names, Iterable) or not all(isinstance(n, str) for n in names):
+                raise SettingError(
+                    f"modalities must be a sequence of names; got {names!r}; name them"
+                )
+            self._set("modalities", tuple(names))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen

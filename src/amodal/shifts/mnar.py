@@ -149,7 +149,7 @@ class Mnar(_NotAtRandom):
 
 @dataclass(frozen=True)
 class MnarSeverity(_NotAtRandom):
-    """Lost by the severity of the case: the likelier the outcome by the features, the likelier.
+    """Lost by the severity of the case: the likelier its outcome, the likelier.
 
     The score is `SeverityScore`, one a row, in standard deviations; a row's own label does not
     enter it, as the model is cross-fitted.

@@ -74,12 +74,13 @@ def _entries(data: Dataset, name: str, key: str, shift: ValueShift) -> _Entries:
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column over what is not NaN (0 where nothing is)."""
-    known = ~np.isnan(x)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, x, 0.0).sum(axis=0, dtype=np.float64) / count
+    """Mean and standard deviation of each column over what is not NaN; NaN where nothing is."""
+    count = (known := ~np.isnan(x)).sum(axis=0)
+    some = np.maximum(count, 1)
+    mean = np.where(known, x, 0.0).sum(axis=0, dtype=np.float64) / some
     square = np.where(known, x - mean, 0.0) ** 2
-    return mean, np.sqrt(square.sum(axis=0, dtype=np.float64) / count)
+    std = np.sqrt(square.sum(axis=0, dtype=np.float64) / some)
+    return np.where(count > 0, mean, np.nan), np.where(count > 0, std, np.nan)
 
 
 def _numeric(values: Values) -> str | None:
@@ -88,7 +89,7 @@ def _numeric(values: Values) -> str | None:
 
 @dataclass(frozen=True)
 class ValueShift(Shift):
-    """Changes values that are present, and never which are present."""
+    """Changes values that are present, never which are."""
 
     kinds: ClassVar[tuple[str, ...]] = ("table", "series", "embedding")
     stream: ClassVar[str] = "noise"
@@ -106,6 +107,7 @@ class ValueShift(Shift):
             DataError: no modality of a kind that can be changed, or one that cannot is named; the
                 reference lacks a modality or a feature.
         """
+        self.columns(data)  # names are checked whatever the rate
         if self.is_identity or not len(data):
             return data
         reference = data if reference is None else reference
@@ -136,26 +138,24 @@ class ValueShift(Shift):
 
     def _which(self) -> str:
         kinds = f"{', '.join(self.kinds[:-1])} and {self.kinds[-1]}".removeprefix(" and ")
-        some = f"every modality of kind {kinds}"
-        some = some if self.modalities is None else ", ".join(self.modalities)
+        some = ", ".join(self.modalities or ()) or f"every modality of kind {kinds}"
         return some if self.chance == 1 else f"{some} (in {self.chance:.0%} of the rows)"
 
 
 def _reference_moments(
-    modality: Modality, width: int, reference: Dataset
+    modality: Modality, x: np.ndarray, reference: Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation that the reference has for each feature of `modality`."""
-    values = reference.values[modality.name]
-    x = values.data[_numeric(values)]
-    there = reference.modality(modality.name)
-    place = align_features(modality, width, there, x.shape[1])
-    if (place < 0).any():
+    """Mean and standard deviation that the reference has for each column of `x`."""
+    values, there = reference.values[modality.name], reference.modality(modality.name)
+    known = values.data[_numeric(values)]
+    place = align_features(modality, x.shape[1], there, known.shape[1])
+    mean, std = (np.append(v, np.nan)[place] for v in _moments(known))  # -1 takes the last
+    if (lacking := np.isnan(std) & ~np.isnan(x).all(axis=0)).any():
         raise DataError(
-            f"the reference of noise must have every feature of modality {modality.name!r}; "
-            f"it lacks {int((place < 0).sum())}; hand in a reference of the same schema"
+            f"the reference of noise must have values of every feature of modality "
+            f"{modality.name!r}; it lacks {int(lacking.sum())}; hand in another reference"
         )
-    mean, std = _moments(x)
-    return mean[place], std[place]
+    return mean, std
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,8 @@ class Noise(ValueShift):
         values, key = data.values[name], _numeric(data.values[name])
         if key is None or not values.data[key].shape[1]:
             return values
-        entries = _entries(data, name, key, self)
-        mean, std = _reference_moments(data.modality(name), entries.array.shape[1], reference)
-        out = np.array(entries.array)
+        entries, out = _entries(data, name, key, self), np.array(values.data[key])
+        mean, std = _reference_moments(data.modality(name), out, reference)
         for part, keys, start in entries.chunks():
             out[part] = self._noisy(out[part], mean, std, keyed_normal(keys, start, out.shape[1]))
         return Values({**values.data, key: out}, values.offsets, values.index)
@@ -212,8 +211,10 @@ class Noise(ValueShift):
 
     def describe(self) -> str:
         """One sentence in words."""
-        size = f"{self.severity:g} standard deviation{'s' * (self.severity != 1)}"
-        return f"Gaussian noise of {size} of each feature is added to {self._which()}."
+        return f"Gaussian noise of {self._size()} of each feature is added to {self._which()}."
+
+    def _size(self) -> str:
+        return f"{self.severity:g} standard deviation{'s' * (self.severity != 1)}"
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,8 @@ class PureNoise(Noise):
         if "categorical" not in values.data or not values.data["categorical"].shape[1]:
             return values
         entries = _entries(data, name, "categorical", self)
-        sizes = np.array([len(x) for x in data.modality(name).levels.values()])
-        out = np.array(entries.array)
+        out, levels = np.array(entries.array), data.modality(name).levels.values()
+        sizes = np.array([len(x) for x in levels])
         for part, keys, start in entries.chunks():
             drawn = np.floor(keyed_uniform(keys, start, out.shape[1]) * sizes).astype(out.dtype)
             out[part] = np.where(out[part] < 0, out[part], drawn)
@@ -257,9 +258,8 @@ class PureNoise(Noise):
 
     def describe(self) -> str:
         """One sentence in words."""
-        size = f"{self.severity:g} standard deviation{'s' * (self.severity != 1)}"
-        noise = f"noise of {size} around the mean of each feature"
-        return f"The values of {self._which()} are replaced by {noise}."
+        size = f"{self._size()} around the mean of each feature"
+        return f"The values of {self._which()} are replaced by noise of {size}."
 
 
 @dataclass(frozen=True)
@@ -289,11 +289,10 @@ class MissingCells(ValueShift):
             if key not in values.data:
                 continue
             entries = _entries(data, name, key, self)
-            out = np.array(entries.array)
+            changed[key] = out = np.array(entries.array)
             for part, keys, start in entries.chunks():
                 gone = keyed_uniform(keys, start, out.shape[1]) < self.rate
                 out[part] = np.where(gone, gap, out[part])
-            changed[key] = out
         return Values({**values.data, **changed}, values.offsets, values.index)
 
     def describe(self) -> str:

@@ -92,7 +92,7 @@ class _Run:
         self.train, self.valid = train, valid
         self.monitor = METRICS[settings.monitor or method.task.monitor]
         optimizer = torch.optim.AdamW(
-            method.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+            method.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         self.module, self.optimizer = self.fabric.setup(method, optimizer)
         self.module.mark_forward_method("loss")
