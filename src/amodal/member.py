@@ -118,8 +118,8 @@ def fit_member(
     scaler = Scaler.fit(train)
     base = base_params(
         train.task,
-        torch.as_tensor(known.target),
-        None if known.weight is None else torch.as_tensor(known.weight),
+        torch.tensor(known.target),
+        None if known.weight is None else torch.tensor(known.weight),
     )
     if not hasattr(kind, "stages"):
         method = kind(train.task, **resolved.method)

@@ -244,9 +244,7 @@ def test_fingerprint_is_of_contents_not_of_types():
         np.arange(2, dtype=np.int32),
         np.array([0, 1], dtype=np.int8),
     )
-    assert one != make(
-        np.array(["a", "c"]), np.ones((2, 1)), np.arange(2), np.array([0, 1])
-    )
+    assert one != make(np.array(["a", "c"]), np.ones((2, 1)), np.arange(2), np.array([0, 1]))
 
 
 def test_fingerprint_tells_every_part():
@@ -272,9 +270,17 @@ def test_fingerprint_tells_every_part():
     assert data.replace(provenance={"a": 1}).fingerprint() == data.fingerprint()
 
 
+def test_columns_of_rows_become_their_types():
+    data = Dataset.from_arrays({"x": [[1.0], [2.0]]}).replace(group=np.array([1.0, 2.5]))
+    assert data.group.tolist() == ["1.0", "2.5"]
+    assert data[:0].replace(split=[]).split.dtype.kind == "U"
+
+
 def test_texts_of_rows_do_not_run_together():
-    a, b = (Dataset.from_arrays({"x": [[1.0], [1.0]]}, rows={"row_id": ids})
-            for ids in (["ab", "c"], ["a", "bc"]))
+    a, b = (
+        Dataset.from_arrays({"x": [[1.0], [1.0]]}, rows={"row_id": ids})
+        for ids in (["ab", "c"], ["a", "bc"])
+    )
     assert a.fingerprint() != b.fingerprint()
 
 

@@ -85,7 +85,7 @@ def infer_kind(name: str, entries: Entries) -> str:
             "say it in `modalities`, as a name -> kind or a Modality"
         )
     if isinstance(first, tuple) and len(first) == 2 and not isinstance(first[0], (str, tuple)):
-        return "series" if np.ndim(first[0]) else "table"
+        return "series" if hasattr(first[0], "__len__") else "table"
     head = first[0] if isinstance(first, (Sequence, np.ndarray)) else None
     return "codes" if isinstance(head, (str, tuple)) else "table"
 

@@ -27,7 +27,8 @@ def freeze_column(name: str, column: Any) -> np.ndarray | None:
     if column is None:
         return None
     array = np.asarray(column)
-    if array.dtype == _DTYPES.get(name) or (name not in _DTYPES and array.dtype.kind == "U"):
+    fits = array.dtype == _DTYPES[name] if name in _DTYPES else array.dtype.kind == "U"
+    if fits:
         return array if not array.flags.writeable else _read_only(array.copy())
     try:
         if name == "absence" and not np.isin(array, (0, 1, 2)).all():

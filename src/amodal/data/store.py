@@ -143,7 +143,7 @@ def _write(data: Dataset, part: Path) -> None:
     for modality in data.modalities:
         tables[names[modality.name]] = values_table(modality, data.values[modality.name])
     for name, table in tables.items():
-        pq.write_table(table, part / name, compression="zstd")
+        pq.write_table(table, part / name, compression="zstd", write_page_checksum=True)
     files = {name: file_facts(part / name) for name in tables}
     try:
         text = json.dumps(_manifest(data, names, files), indent=1, allow_nan=False)
@@ -292,7 +292,7 @@ def _read(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
             return file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise StorageError(

@@ -67,7 +67,7 @@ def _infer_from_names(target: np.ndarray) -> Task | None:
 def encode_target(target: Any, task: Task | None = None) -> tuple[Task | None, np.ndarray | None]:
     """The task and the target as it is held in a data set: ``Float64[n]`` or ``[n, L]``.
 
-    A target of classes is read as names where every value is the name of a class ("1" and 1.0 are
+    A target of classes is read as names where a value of it is the name of a class ("1" and 1.0 are
     the same name), else as positions in the classes. None and NaN are rows without label.
 
     Args:
@@ -139,7 +139,7 @@ def _encode_classes(array: np.ndarray, task: Task) -> np.ndarray:
     top = len(task.classes)
     if set(found) <= {"False", "True"} and not set(found) <= set(place):
         found = tuple("1" if name == "True" else "0" for name in found)
-    if not set(found) <= set(place):
+    if not set(found) & set(place):  # no name among them: positions
         place = {str(k): k for k in range(top)}
     strange = set(found) - set(place)
     if strange:

@@ -49,7 +49,7 @@ class EncoderSettings:
     >>> EncoderSettings(width=30)
     Traceback (most recent call last):
     ...
-    amodal.errors.SettingError: heads must divide width; got width 30 and heads 4; change one
+    amodal.errors.SettingError: heads must divide width; got width 30, heads 4; change one
     """
 
     width: int = 64
@@ -69,10 +69,15 @@ class EncoderSettings:
                 raise SettingError(f"{name} must be a whole number from 1; got {value!r}; raise it")
         if self.width % self.heads:
             raise SettingError(
-                f"heads must divide width; got width {self.width} and heads {self.heads}; change one"
+                f"heads must divide width; got width {self.width}, heads {self.heads}; change one"
             )
-        if not 0.0 <= self.dropout < 1.0:
+        number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
+        if not number or not 0.0 <= self.dropout < 1.0:
             raise SettingError(f"dropout must lie in [0, 1); got {self.dropout!r}; change it")
+        if not isinstance(self.summaries, bool):
+            raise SettingError(
+                f"summaries must be true or false; got {self.summaries!r}; change it"
+            )
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(f"{name} encoder", getattr(self, name), known)

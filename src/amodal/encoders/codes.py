@@ -23,14 +23,15 @@ _TIME_HIDDEN = 16
 class CodesEncoder(Encoder):
     """Attention over the last events, beside a bag of all of them.
 
-    An event is ``E[code] + T[type] + f(time)``, f a small MLP of t and ``sign(t) log(1 + 100 |t|)``;
-    an unknown time has a vector of its own, so have an unknown code and an unknown type (-1, stored
-    at position 0 of the embeddings, not frozen; 0 at the start). No other position enters: events of
-    unknown time are a set. Pooled is an MLP of [the `Transformer`'s summary token; the mean of
-    ``E[code]`` over all events, also those too long ago to be attended to; log(1 + their number)].
+    An event is ``E[code] + T[type] + f(time)``, with f a small MLP of t and
+    ``sign(t) log(1 + 100 |t|)``; an unknown time has a vector of its own, and so have an unknown
+    code and an unknown type (-1, stored at position 0 of the embeddings; 0 at the start, not
+    frozen). No other position enters: events of unknown time are a set. Pooled is an MLP of [the
+    summary token of a `Transformer`; the mean of ``E[code]`` over all events, also those too long
+    ago to be attended to; log(1 + their number)].
 
-    The last `EncoderSettings.max_events` events by time are attended to; those of unknown time count
-    as the earliest, and ties keep their order.
+    The last `EncoderSettings.max_events` events by time are attended to; those of unknown time
+    count as the earliest, and ties keep their order.
 
     Args:
         modality: its vocabulary and types fix the embeddings.

@@ -22,9 +22,9 @@ def step_size(variables: int) -> int:
     """Length of a row of `step_features`.
 
     >>> step_size(2)
-    8
+    10
     """
-    return 3 * variables + 2
+    return 3 * variables + 4
 
 
 def step_features(
@@ -33,8 +33,9 @@ def step_features(
     """What is known at each step, whatever the gaps.
 
     Per variable the value last observed (0 before any), whether it was observed at this very step,
-    and the time since it last was (since the series began, before any); then the time, and
-    ``log(1 + 100 gap)`` with the gap to the step before (0 at the first). Times are about [0, 1].
+    and the time since it last was (since the series began, before any); then the time t, and
+    ``log(1 + 100 x)`` with x the time since the step before (0 at the first), since the first and
+    until the last: steep near 0, so that the first and last step stand out. Times are about [0, 1].
 
     >>> value = torch.tensor([[5.0], [float("nan")]])
     >>> step_features(torch.tensor([0.0, 0.5]), value, torch.tensor([0, 2]))[1, :4].tolist()
@@ -44,21 +45,24 @@ def step_features(
     if len(time) == 0:
         return x.new_zeros(0, step_size(x.shape[1]))
     at = last_observed(known, offsets)
-    begin = offsets[:-1][segment_ids(offsets)]
+    ids = segment_ids(offsets)
+    begin = offsets[:-1][ids]
     earlier = at.clamp_min(0)
     carried = torch.where(at >= 0, x.gather(0, earlier), 0)
     since = time[:, None] - torch.where(at >= 0, time[earlier], time[begin][:, None])
     place = torch.arange(len(time), device=time.device)
     gap = torch.where(place > begin, time - time[(place - 1).clamp_min(0)], 0)
-    ends = [time[:, None], (100 * gap).log1p()[:, None]]
-    return torch.cat([carried, known.to(x.dtype), since, *ends], dim=1)
+    end = time[(offsets[1:] - 1).clamp_min(0)][ids]
+    spans = torch.stack([gap, time - time[begin], end - time], dim=1)
+    places = [time[:, None], (100 * spans).log1p()]
+    return torch.cat([carried, known.to(x.dtype), since, *places], dim=1)
 
 
 class SeriesEncoder(Encoder):
     """Summaries of each variable beside an encoding of the time course.
 
-    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is read over `step_features`, by a
-    GRU (its last state; tokens are the states behind each step) or a transformer (its summary
+    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is read over `step_features`, by
+    a GRU (its last state; tokens are the states behind each step) or a transformer (its summary
     token; tokens are its outputs). A series of more than `EncoderSettings.max_steps` steps is first
     averaged into as many time bins (`bin_steps`), which bounds the cost; summaries see all steps.
     Steps that stand out of order are sorted by time.

@@ -44,10 +44,10 @@ def summarise(
 ) -> Float[Tensor, "v k"]:
     """Summaries of each variable of each series, and of the series as a whole.
 
-    Per variable, over its observed steps (all 0 but "missing" = 1 where there is none): the last and
-    first value, mean, lowest, highest, standard deviation (over the number, not one less), slope
-    ``cov(t, x) / (var(t) + 0.01)``, ``log(1 + number)``, time from its last observation to the end of
-    the series; then begin, end and ``log(1 + length)`` of the series (0 for an empty one).
+    Per variable, over its observed steps (all 0 but "missing" = 1 where there is none): the last
+    and first value, mean, lowest, highest, standard deviation (over the number, not one less),
+    slope ``cov(t, x) / (var(t) + 0.01)``, ``log(1 + number)``, time from its last observation to
+    the end of the series; then begin, end and ``log(1 + length)`` of the series (0 if empty).
     Order: all variables' last, then all variables' first, and so on (`SUMMARIES`, `WHOLE`).
 
     Args:

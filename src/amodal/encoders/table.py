@@ -64,9 +64,8 @@ class TableEncoder(Encoder):
         starts = sizes.cumsum(0) - sizes
         self.register_buffer("starts", starts, persistent=False)
         self.levels = nn.Embedding(max(int(sizes.sum()), 1), settings.width)
-        scale = (
-            _TOKEN_STD if settings.table == "tokens" else (2 * self.numeric + len(sizes)) ** -0.5
-        )
+        inputs = max(2 * self.numeric + len(sizes), 1)
+        scale = _TOKEN_STD if settings.table == "tokens" else inputs**-0.5
         with torch.no_grad():
             self.levels.weight *= scale
             self.levels.weight[starts] = 0.0

@@ -13,14 +13,23 @@ __all__ = ["Attention", "FeedForward", "ResidualMLP", "Transformer", "Transforme
 def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tensor, "v *t d"]:
     """Dropout that removes the same units from all tokens of a value.
 
-    As good a regulariser (Gal and Ghahramani 2016), and t times fewer random numbers: on a CPU
-    drawing them costs more than the attention itself.
+    As good a regulariser (Gal and Ghahramani 2016), and t times fewer random numbers. Four units
+    share one draw of 64 bits (`rate` is rounded to 1/65536): on a CPU the draws of
+    `torch.nn.functional.dropout` would cost more than the products around it.
+
+    >>> x = torch.ones(2, 3)
+    >>> drop(x, 0.5, training=False) is x
+    True
     """
     if not training or rate == 0.0:
         return x
-    shape = (len(x), *(1,) * (x.ndim - 2), x.shape[-1])
-    keep = x.new_empty(shape).bernoulli_(1 - rate).div_(1 - rate)
-    return x * keep
+    v, d = len(x), x.shape[-1]
+    draws = torch.empty(-(-v * d // 4), dtype=torch.int64, device=x.device)
+    draws.random_(-(2**63), None)
+    removed = round(rate * 2**16)
+    keep = (draws.view(torch.int16)[: v * d] >= removed - 2**15).to(x.dtype)
+    keep *= 2**16 / (2**16 - removed)
+    return x * keep.view(v, *(1,) * (x.ndim - 2), d)
 
 
 class FeedForward(nn.Module):

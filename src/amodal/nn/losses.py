@@ -95,5 +95,5 @@ def mix_params(task: Task, params: Float[Tensor, "s n p"]) -> Float[Tensor, "n p
         return F.logsigmoid(params).logsumexp(0) - F.logsigmoid(-params).logsumexp(0)
     dist = task.dist(params)
     mean = dist.mean.mean(0)
-    var = dist.variance.mean(0) + dist.mean.var(0, unbiased=False)
+    var = dist.variance.mean(0) + (dist.mean - mean).square().mean(0)
     return torch.stack([mean, var.log() / 2], -1)

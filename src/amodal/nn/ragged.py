@@ -145,7 +145,8 @@ def bin_steps(
         offsets: where the sequences begin and end.
         max_steps: the most steps that a sequence may keep.
 
-    >>> time, value = torch.tensor([0.0, 1.0, 9.0, 10.0]), torch.tensor([[1.0], [3.0], [5.0], [7.0]])
+    >>> time = torch.tensor([0.0, 1.0, 9.0, 10.0])
+    >>> value = torch.tensor([[1.0], [3.0], [5.0], [7.0]])
     >>> t, x, at = bin_steps(time, value, torch.tensor([0, 4]), 2)
     >>> t.tolist(), x.flatten().tolist(), at.tolist()
     ([0.5, 9.5], [2.0, 6.0], [0, 2])

@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 from amodal.metrics import METRICS, Interval
 from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc
 from amodal.report.svg import Drawing, draw
-from amodal.study.plan import NONE, parse_spec
+from amodal.study.plan import NONE
 from amodal.study.pooling import Pool
 from amodal.study.results import At
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["curve_panels", "spread"]
+__all__ = ["SIZE", "curve_panels", "end_labels", "perfect_ece", "spread", "title"]
 
-_SIZE = (4.7, 3.35)
+SIZE = (4.7, 3.35)
 _LABELS = 0.30  # share of the width that the labels at the right take
 
 
@@ -57,9 +57,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
 def curve_panels(pool: Pool, metric: str) -> list[Drawing]:
     """One panel per mechanism, with one vertical range for all of them."""
     results = pool.results
-    drawn = {
-        mechanism: _values(pool, metric, mechanism) for mechanism in results.mechanisms
-    }
+    drawn = {mechanism: _values(pool, metric, mechanism) for mechanism in results.mechanisms}
     ends = [
         x
         for lines in drawn.values()
@@ -68,16 +66,36 @@ def curve_panels(pool: Pool, metric: str) -> list[Drawing]:
         for x in (i.value, i.low, i.high)
         if np.isfinite(x)
     ]
-    if not ends:
+    if metric == "ece":
+        ends.append(0.0)
+    if not any(drawn.values()):
         return []
     margin = 0.06 * (max(ends) - min(ends)) or 0.05
     limits = (min(ends) - margin, max(ends) + margin)
     style = looks(results.methods, results.focus)
+    chance = metric == "ece" and "ece_of_perfect" in results.metrics
     with mpl.rc_context(rc()):
         return [
-            _panel(metric, mechanism, lines, style=style, limits=limits)
+            _panel(
+                metric,
+                mechanism,
+                lines,
+                style=style,
+                limits=limits,
+                ideal=_chance(pool, mechanism) if chance else None,
+            )
             for mechanism, lines in drawn.items()
         ]
+
+
+def perfect_ece(pool: Pool, at: At) -> float:
+    """The ECE that chance alone gives at a point: the mean over methods."""
+    found = [
+        pool.scores(m, at)["ece_of_perfect"].value
+        for m in pool.results.methods
+        if pool.results.units(m, at)
+    ]
+    return float(np.mean(found))
 
 
 def _values(pool: Pool, metric: str, mechanism: str) -> dict[str, dict[float, Interval]]:
@@ -100,45 +118,68 @@ def _panel(
     *,
     style: Mapping[str, Look],
     limits: tuple[float, float],
+    ideal: Mapping[float, float] | None = None,
 ) -> Drawing:
-    figure = Figure(figsize=_SIZE)
+    figure = Figure(figsize=SIZE)
     axes = figure.add_axes((0.105, 0.13, 1 - 0.105 - _LABELS, 0.70))
     rates = sorted({r for points in lines.values() for r in points})
     width = (rates[-1] - rates[0]) or 1.0
     axes.set_ylim(*limits)
     axes.set_xlim(rates[0] - 0.05 * width, rates[-1] + 0.05 * width)
-    _ideal(axes, metric, limits)
+    _ideal(axes, metric, ideal)
     shifts = np.linspace(-0.028, 0.028, len(lines)) * width if len(lines) > 1 else [0.0]
     for (method, points), shift in zip(lines.items(), shifts, strict=True):
         _line(axes, points, look=style[method], shift=float(shift))
-    _end_labels(axes, lines, style=style)
+    lasts = {m: points[max(points)].value for m, points in lines.items()}
+    end_labels(axes, lasts, end=1 / 1.1 if len(rates) == 1 else 1.05 / 1.1, style=style)
     axes.set_xticks(rates, [f"{r:g}" for r in rates])
     axes.set_xlabel("rate of loss", labelpad=2)
     axes.grid(visible=False, axis="x")
-    _title(figure, METRICS[metric].title, mechanism_name(mechanism), METRICS[metric])
-    name = f"{metric}-{parse_spec(mechanism)[0]}" + ("-own" if ":" in mechanism else "")
+    better = {True: "higher is better", False: "lower is better"}
+    direction = better.get(METRICS[metric].higher_is_better)
+    told = [mechanism_name(mechanism), direction or f"{METRICS[metric].ideal:g} is ideal"]
+    title(figure, METRICS[metric].title, " · ".join(told))
+    name = f"{metric}-{mechanism.replace(':', '_').replace('=', '-')}"
     return draw(figure, name, alt=_alt(metric, mechanism, lines, style=style))
 
 
-def _title(figure: Figure, title: str, second: str, metric: object) -> None:
-    better = {True: "higher is better", False: "lower is better"}.get(
-        getattr(metric, "higher_is_better", None), ""
+def title(figure: Figure, first: str, second: str) -> None:
+    """Two lines at the top left: what, and under which loss."""
+    figure.text(0.012, 0.955, first, fontsize=10, fontweight="bold", color=INK, va="center")
+    figure.text(0.012, 0.885, second, fontsize=8, color=GREY, va="center")
+
+
+def _chance(pool: Pool, mechanism: str) -> dict[float, float]:
+    """Rate -> `perfect_ece`."""
+    return {r: perfect_ece(pool, At(mechanism, r)) for r in pool.results.rates(mechanism)}
+
+
+def _ideal(axes: Axes, metric: str, chance: Mapping[float, float] | None) -> None:
+    """A dotted line at the best possible value, where it lies inside the range of the axis."""
+    known, (low, high) = METRICS[metric], axes.get_ylim()
+    dotted = {"color": INK, "linewidth": 0.9, "linestyle": (0, (1.5, 1.8)), "zorder": 1}
+    if chance:
+        axes.plot(list(chance), list(chance.values()), **dotted)
+        text, y = "a perfect model", next(iter(chance.values()))
+    elif known.higher_is_better is None and low < known.ideal < high:
+        axes.axhline(known.ideal, **dotted)
+        text, y = "ideal", known.ideal
+    else:
+        return
+    x = axes.get_xlim()[1]
+    axes.annotate(
+        text,
+        (x, y),
+        (-2, -3),
+        textcoords="offset points",
+        fontsize=6.8,
+        ha="right",
+        va="top",
+        color=GREY,
     )
-    figure.text(0.012, 0.955, title, fontsize=10, fontweight="bold", color=INK, va="center")
-    line = " · ".join(filter(None, [second, better]))
-    figure.text(0.012, 0.885, line, fontsize=8, color=GREY, va="center")
 
 
-def _ideal(axes: Axes, metric: str, limits: tuple[float, float]) -> None:
-    """A line at the ideal value of metrics that have one inside their range."""
-    known = METRICS[metric]
-    if known.higher_is_better is None and limits[0] < known.ideal < limits[1]:
-        axes.axhline(known.ideal, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-
-
-def _line(
-    axes: Axes, points: Mapping[float, Interval], *, look: Look, shift: float
-) -> None:
+def _line(axes: Axes, points: Mapping[float, Interval], *, look: Look, shift: float) -> None:
     x = np.array(sorted(points)) + shift
     found = [points[r] for r in sorted(points)]
     y, low, high = (np.array([getattr(i, k) for i in found]) for k in ("value", "low", "high"))
@@ -154,36 +195,34 @@ def _line(
     )
 
 
-def _end_labels(
-    axes: Axes, lines: Mapping[str, Mapping[float, Interval]], *, style: Mapping[str, Look]
+def end_labels(
+    axes: Axes, lasts: Mapping[str, float], *, end: float, style: Mapping[str, Look]
 ) -> None:
-    """Names at the right, in the order of the lines' ends, each with a leader and its mark."""
+    """Names at the right, in the order of the lines' ends, each with a leader and its mark.
+
+    Args:
+        axes: with its limits set.
+        lasts: method -> value at its end.
+        end: where the lines end, as a share of the width.
+        style: of the methods.
+    """
     bottom, top = axes.get_ylim()
-    names = {m: textwrap.wrap(style[m].name, 21)[:2] for m in lines}
-    ends = {m: (p[max(p)].value - bottom) / (top - bottom) for m, p in lines.items()}
-    methods = sorted(lines, key=lambda m: ends[m])
+    ends = {m: (y - bottom) / (top - bottom) for m, y in lasts.items()}
+    names = {m: textwrap.wrap(style[m].name, 21)[:2] for m in lasts}
+    methods = sorted(lasts, key=lambda m: ends[m])
     rows = [k for m in methods for k in [m] * len(names[m])]
     places = spread([ends[m] for m in rows], 0.052, 0.0, 1.0)
     for method in methods:
         own = [y for m, y in zip(rows, places, strict=True) if m == method]
         middle, look = sum(own) / len(own), style[method]
-        faint = {"transform": axes.transAxes, "clip_on": False, "color": look.colour}
-        end = (max(lines[method]) - axes.get_xlim()[0]) / np.ptp(axes.get_xlim())
-        axes.plot([end + 0.035, 1.055], [ends[method], middle], linewidth=0.5, alpha=0.7, **faint)
-        mark = {k: v for k, v in look.line.items() if k not in ("color", "linestyle", "linewidth")}
-        axes.plot([1.085], [middle], linestyle="none", **mark, **faint)
+        outside = {"transform": axes.transAxes, "clip_on": False, "color": look.colour}
+        axes.plot([end + 0.035, 1.055], [ends[method], middle], linewidth=0.5, alpha=0.7, **outside)
+        mark = {k: v for k, v in look.line.items() if k.startswith("marker")}
+        axes.plot([1.085], [middle], linestyle="none", **mark, **outside)
+        told = {"fontweight": "bold", "color": INK} if look.focus else {"color": GREY}
         for text, y in zip(names[method], sorted(own, reverse=True), strict=True):
-            weight = "bold" if look.focus else "normal"
-            axes.text(
-                1.12,
-                y,
-                text,
-                transform=axes.transAxes,
-                fontsize=7.6,
-                color=INK if look.focus else GREY,
-                fontweight=weight,
-                va="center",
-            )
+            at = {"transform": axes.transAxes, "va": "center", "fontsize": 7.6}
+            axes.text(1.12, y, text, **at, **told)
 
 
 def _alt(

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from amodal.report.style import GREY, INK, Look, looks, mechanism_name, point_name, rc
+from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc
 from amodal.report.svg import Drawing, draw
 from amodal.study.pooling import Pool
 from amodal.study.results import At, Results
@@ -18,7 +18,7 @@ from amodal.study.summaries import Calibration, calibration
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["calibration_panels", "reliability_panels"]
+__all__ = ["calibration_panels", "rate_legend", "reliability_panels"]
 
 _NONE, _LOST = "#0072B2", "#D55E00"
 _SHADES = ("#08519c", "#3182bd", "#6baed6", "#9ecae1", "#c6dbef")
@@ -162,7 +162,3 @@ def _boxes_alt(rows: Sequence[dict[str, Any]], rates: Sequence[float], title: st
 def rate_legend(rates: Sequence[float]) -> list[tuple[str, str]]:
     """(rate, colour) as the reliability figures draw them."""
     return [(f"{r:g}", _SHADES[min(k, len(_SHADES) - 2)]) for k, r in enumerate(rates)]
-
-
-def _unused() -> None:
-    point_name(At("none", 0.0))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 from typing import Any
 
 from amodal.study.plan import NONE, parse_spec
-from amodal.study.results import At, Results
+from amodal.study.results import At
 
-__all__ = ["GREY", "INK", "Look", "looks", "mechanism_name", "method_name", "point_name", "rc"]
+__all__ = [
+    "GREY",
+    "INK",
+    "Look",
+    "looks",
+    "mechanism_name",
+    "method_name",
+    "point_name",
+    "rc",
+    "short_mechanism",
+]
 
 INK, GREY, RULE = "#1a1a1a", "#595959", "#d9d9d9"
 
@@ -137,15 +147,17 @@ def short_mechanism(spec: str) -> str:
     return (head.upper() + dash + tail + " " + settings.replace(":", " ")).strip()
 
 
-def point_name(at: At, results: Results | None = None) -> str:
+def point_name(at: At) -> str:
     """A point of the study in words.
 
     >>> point_name(At("mcar", 0.3)), point_name(At("none", 0.0)), point_name(At("mcar", None))
-    ('MCAR 0.3', '0', 'MCAR, mean over rates')
+    ('MCAR 0.3', 'data as they are', 'MCAR, mean over rates')
     """
     if at.rate is None:
         return f"{short_mechanism(at.mechanism)}, mean over rates"
-    return "0" if at.mechanism == NONE else f"{short_mechanism(at.mechanism)} {at.rate:g}"
+    if at.rate == 0:
+        return _MECHANISMS[NONE]
+    return f"{short_mechanism(at.mechanism)} {at.rate:g}"
 
 
 def rc() -> dict[str, Any]:
@@ -172,12 +184,3 @@ def rc() -> dict[str, Any]:
         "xtick.major.size": 3,
         "ytick.major.size": 3,
     }
-
-
-def takes(values: Sequence[Any], count: int) -> list[Any]:
-    """The first `count` of `values`, from the start again where they run out.
-
-    >>> takes("ab", 3)
-    ['a', 'b', 'a']
-    """
-    return list(islice(cycle(values), count))

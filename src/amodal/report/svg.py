@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawing", "draw"]
 
+_LONG = re.compile(r"\d+\.\d{3,}")  # coordinates: a hundredth of a point is enough
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -64,7 +65,7 @@ def draw(figure: Figure, name: str, *, alt: str, caption: str = "") -> Drawing:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().replace("'DejaVu Sans'", _FONTS)
-    text = re.sub(r"\d+(\.\d{3})\d+", _shorter, text)
+    text = re.sub(r'="[^"]*"', lambda found: _LONG.sub(_shorter, found.group(0)), text)
     head = re.search(r"<svg[^>]*>", text)
     assert head is not None
     tag = re.sub(r'\s(width|height)="[^"]*"', "", head.group(0))

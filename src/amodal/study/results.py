@@ -175,7 +175,7 @@ class Results:
 
     def rates(self, mechanism: str) -> tuple[float, ...]:
         """The rates with finished cells under a mechanism, 0 included."""
-        return tuple(sorted({c.rate for c in self.cells if c.mechanism in (mechanism, NONE)}))
+        return tuple(sorted({r for _, m, r in self._groups if m in (mechanism, NONE)}))
 
     def group(self, method: str, at: At) -> list[Cell]:
         """The cells of a method at one point, over seeds and folds; rate 0 is any mechanism's."""

@@ -1,0 +1,125 @@
+"""Progress of long work on stderr: a live bar on a terminal, one line a step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from amodal.cli.show import is_terminal, shown
+
+if TYPE_CHECKING:
+    from amodal.training import Epoch
+
+__all__ = ["StudyProgress", "TrainProgress", "epoch_line"]
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """The loss terms by name, then the watched metric.
+
+    >>> from types import SimpleNamespace as E
+    >>> epoch_line(E(terms={"task": 0.5, "kl": 2.0}, monitor="auroc", valid=0.75, best=True))
+    'task 0.500  kl 2.000  | auroc 0.7500 best'
+    """
+    terms = "  ".join(f"{name} {shown(value)}" for name, value in epoch.terms.items())
+    watched = f"  | {epoch.monitor} {shown(epoch.valid, 4)}" if epoch.valid == epoch.valid else ""
+    return f"{terms}{watched}{' best' if epoch.best else ''}"
+
+
+class _Bar:
+    """A bar with a line above and a line below, redrawn in place; nothing on no terminal."""
+
+    def __init__(self) -> None:
+        self.live: Any = None
+        if not is_terminal(sys.stderr):
+            return
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+        columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.bar = Progress(*columns, console=console, expand=True)
+        self.task = self.bar.add_task("", total=None)
+        self.live = Live(self._drawn("", ""), console=console, transient=True)
+
+    def _drawn(self, above: str, below: str) -> Any:
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(Text(above, style="bold"), self.bar, Text(below, overflow="ellipsis"))
+
+    def update(self, above: str, below: str, *, done: int | None, total: int | None) -> None:
+        """Redraws it; without a total the bar pulses."""
+        self.bar.update(self.task, completed=done or 0, total=total)
+        self.live.update(self._drawn(above, below))
+
+    def __enter__(self) -> Any:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class TrainProgress(_Bar):
+    """Progress of `Model.fit`: hand `epoch` to it.
+
+    Args:
+        method: its name.
+        members: of the ensemble.
+        resumed: an earlier call began the run.
+    """
+
+    def __init__(self, method: str, members: int, *, resumed: bool = False) -> None:
+        super().__init__()
+        self.method, self.members = method, members
+        if resumed:
+            _tell(f"Going on with the unfinished run of {method}.")
+
+    def __enter__(self) -> TrainProgress:
+        super().__enter__()
+        if self.live is not None:
+            self.update(self._title(0), "", done=None, total=None)
+        return self
+
+    def _title(self, member: int) -> str:
+        which = f", member {member + 1} of {self.members}" if self.members > 1 else ""
+        return f"Training {self.method}{which}"
+
+    def epoch(self, member: int, epoch: Epoch, epochs: int) -> None:
+        """Called after each epoch of each member."""
+        number, line = epoch.epoch + 1, epoch_line(epoch)
+        if self.live is not None:
+            self.update(self._title(member), line, done=number, total=epochs)
+            return
+        which = f"member {member + 1}/{self.members}  " if self.members > 1 else ""
+        _tell(f"{which}epoch {number:{len(str(epochs))}}/{epochs}  {line}")
+
+
+class StudyProgress(_Bar):
+    """Progress of `run_study`: call it."""
+
+    def __enter__(self) -> StudyProgress:
+        super().__enter__()
+        return self
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        """Called after each cell."""
+        if self.live is not None:
+            self.update("Study", text, done=done, total=total)
+            if "failed" in text:
+                self.live.console.print(text, markup=False, highlight=False)
+            return
+        _tell(f"[{done:{len(str(total))}}/{total}] {text}")

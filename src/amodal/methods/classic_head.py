@@ -1,0 +1,260 @@
+"""`Head`: a fitted estimator with its design; `fit_head` chooses settings on held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from amodal.methods.classic_design import Design, impute_means
+from amodal.methods.classic_rows import Examples, selection_pairs
+
+__all__ = ["Head", "Held", "Recipe", "fit_head"]
+
+_STD_ROWS = 30
+_LEAST_STD = 1e-3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method makes one estimator.
+
+    Args:
+        train: (settings, x, y, weight, held) -> (estimator, settings); `held` is (x, y, weight) of
+            rows to stop on, or None: then settings hold all that is needed. Settings that it
+            changes (the number of trees) are averaged over folds for the final fit.
+        grid: settings to try; the first is taken where nothing can be tried.
+        refine: (best settings so far) -> more settings to try.
+        classes: number of classes; 0 for regression.
+        values: whether the estimator reads numbers, or codes of absence alone.
+        seed: of folds, losses and the estimator.
+    """
+
+    train: Callable[..., tuple[Any, dict[str, Any]]]
+    grid: Sequence[dict[str, Any]]
+    refine: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    classes: int
+    values: bool
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """How the chosen settings did on h rows that their estimator had not seen.
+
+    Args:
+        loss: ``Float64[h]`` negative log likelihood; regression: squared error.
+        target, weight: ``Float64[h]``.
+        count: ``Int64[h]`` number of present modalities.
+    """
+
+    loss: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean loss."""
+        return float(np.average(self.loss, weights=self.weight))
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A fitted estimator and what turns its output into a distribution.
+
+    Args:
+        design: makes its matrix.
+        estimator: of scikit-learn; None where the rows had one class only.
+        prior: ``Float64[C]`` shares of the classes, none of them 0; regression: the mean, ``[1]``.
+        rows: number of rows that it learned from.
+        chosen: its settings.
+        std: ``Float64[m + 1]`` standard deviation of the error with 0, 1, ... m modalities
+            present; empty for classification.
+        held: how the settings did; not stored.
+    """
+
+    design: Design
+    estimator: Any
+    prior: np.ndarray
+    rows: int
+    chosen: dict[str, Any]
+    std: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    held: Held | None = None
+
+    def log_proba(self, x: np.ndarray, absence: np.ndarray) -> np.ndarray:
+        """``Float64[n, C]`` log probabilities.
+
+        The estimator's probabilities count as n training rows, the class shares as one more:
+        p' = (n p + prior) / (n + 1). So no class has probability 0, be it that a forest has
+        never seen it or that no training row had it.
+        """
+        found = np.zeros((len(x), len(self.prior)))
+        if self.estimator is None:
+            found += self.prior
+        elif len(x):
+            seen = self.estimator.classes_.astype(np.int64)
+            found[:, seen] = self.estimator.predict_proba(self._matrix(x, absence))
+        return np.log((self.rows * found + self.prior) / (self.rows + 1.0))
+
+    def mean(self, x: np.ndarray, absence: np.ndarray) -> np.ndarray:
+        """``Float64[n]`` predicted means."""
+        if self.estimator is None or len(x) == 0:
+            return np.full(len(x), self.prior[0])
+        return self.estimator.predict(self._matrix(x, absence)).reshape(len(x))
+
+    def _matrix(self, x: np.ndarray, absence: np.ndarray) -> np.ndarray:
+        found = self.design.apply(x, absence)
+        return impute_means(found) if self.chosen["impute"] else found
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the estimator, as JSON."""
+        return {
+            "design": self.design.to_json(),
+            "prior": self.prior.tolist(),
+            "rows": self.rows,
+            "chosen": self.chosen,
+            "std": self.std.tolist(),
+            "constant": self.estimator is None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], estimator: Any) -> Head:
+        """The head that `to_json` described, around its estimator."""
+        prior, std = np.array(data["prior"]), np.array(data["std"], dtype=np.float64)
+        design = Design.from_json(data["design"])
+        return cls(design, estimator, prior, int(data["rows"]), dict(data["chosen"]), std)
+
+
+def fit_head(rows: Examples, recipe: Recipe, *, losses: bool) -> Head:
+    """Chooses settings on held-out rows, then fits on all of them.
+
+    Args:
+        rows: labelled rows with something present, at least one.
+        recipe: how estimators are made and what is tried.
+        losses: learn from, and choose on, copies with random losses as well.
+    """
+    pairs = selection_pairs(rows, classes=recipe.classes > 0, seed=recipe.seed)
+    parts = [_Part.cut(rows, fit, score, recipe, losses=losses) for fit, score in pairs]
+    tried: list[tuple[float, dict[str, Any], Held]] = []
+
+    def attempt(candidates: Sequence[dict[str, Any]]) -> None:
+        for settings in candidates:
+            results = [part.attempt(settings, recipe) for part in parts]
+            held = _concat([h for _, h in results])
+            tried.append((held.mean, _merge([s for s, _ in results]), held))
+
+    settings, held = dict(recipe.grid[0]), None
+    if parts:
+        attempt(recipe.grid)
+        attempt(recipe.refine(dict(min(tried, key=lambda t: t[0])[1])))
+        _, settings, held = min(tried, key=lambda t: t[0])
+    return _final(rows.with_losses(recipe.seed) if losses else rows, recipe, settings, held)
+
+
+def _final(rows: Examples, recipe: Recipe, settings: dict[str, Any], held: Held | None) -> Head:
+    head = _fit(rows, recipe, settings, None)
+    if recipe.classes:
+        return Head(head.design, head.estimator, head.prior, head.rows, head.chosen, held=held)
+    spread = np.sqrt(np.average((rows.target - head.prior) ** 2, weights=rows.weight))
+    std = _spread(held, rows.absence.shape[1], float(spread))
+    return Head(head.design, head.estimator, head.prior, head.rows, head.chosen, std, held)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One pair of rows to fit and rows to score, as matrices: made once for all settings."""
+
+    fit: Examples
+    score: Examples
+    design: Design
+    x: np.ndarray
+    score_x: np.ndarray
+
+    @classmethod
+    def cut(
+        cls, rows: Examples, fit: np.ndarray, score: np.ndarray, recipe: Recipe, *, losses: bool
+    ) -> _Part:
+        a, b = rows.take(fit), rows.take(score)
+        if losses:
+            a, b = a.with_losses(recipe.seed), b.with_losses(recipe.seed + 1)
+        design = Design.fit(a, values=recipe.values, presence=not recipe.values)
+        x, score_x = design.apply(a.x, a.absence), design.apply(b.x, b.absence)
+        return cls(a, b, design, x, score_x)
+
+    def attempt(self, settings: dict[str, Any], recipe: Recipe) -> tuple[dict[str, Any], Held]:
+        """The settings as training left them, and how they did."""
+        head = _fit(self.fit, recipe, settings, self)
+        score = self.score
+        if recipe.classes:
+            found = head.log_proba(score.x, score.absence)
+            loss = -found[np.arange(len(score)), score.target.astype(np.int64)]
+        else:
+            loss = (head.mean(score.x, score.absence) - score.target) ** 2
+        count = score.present.sum(axis=1)
+        return head.chosen, Held(loss, score.target, score.weight, count)
+
+
+def _fit(rows: Examples, recipe: Recipe, settings: dict[str, Any], part: _Part | None) -> Head:
+    """The head for given settings; with `part`, its score rows are those to stop on."""
+    design = (
+        Design.fit(rows, values=recipe.values, presence=not recipe.values)
+        if part is None
+        else part.design
+    )
+    x = design.apply(rows.x, rows.absence) if part is None else part.x
+    y = rows.target.astype(np.int64) if recipe.classes else rows.target
+    prior = _prior(y, rows.weight, recipe.classes)
+    known = np.unique(y)
+    if design.width == 0 or len(known) < 2:
+        return Head(design, None, prior, len(rows), dict(settings))
+    fill = impute_means if settings["impute"] else np.asarray
+    held = None
+    if part is not None:
+        use = np.isin(part.score.target, known) if recipe.classes else slice(None)
+        held = (fill(part.score_x[use]), part.score.target[use], part.score.weight[use])
+        held = held if len(held[1]) else None
+    estimator, chosen = recipe.train(settings, fill(x), y, rows.weight, held)
+    return Head(design, estimator, prior, len(rows), chosen)
+
+
+def _prior(y: np.ndarray, weight: np.ndarray, classes: int) -> np.ndarray:
+    """Weighted shares of the classes, those that never occur at half a row; or the mean."""
+    if not classes:
+        return np.array([np.average(y, weights=weight)])
+    counts = np.maximum(np.bincount(y, weight, minlength=classes), 0.5)
+    return counts / counts.sum()
+
+
+def _merge(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """One set of settings out of those of the folds: numbers that differ are averaged."""
+    merged = dict(found[0])
+    for key in merged:
+        values = [f[key] for f in found]
+        if len(set(values)) > 1:
+            mean = float(np.mean(values))
+            merged[key] = max(1, round(mean)) if isinstance(values[0], int) else mean
+    return merged
+
+
+def _concat(parts: list[Held]) -> Held:
+    names = ("loss", "target", "weight", "count")
+    return Held(*(np.concatenate([getattr(p, k) for p in parts]) for k in names))
+
+
+def _spread(held: Held | None, modalities: int, fallback: float) -> np.ndarray:
+    """``Float64[m + 1]``: residual deviation by number of present modalities.
+
+    A number with fewer than 30 held-out rows takes the deviation of all of them.
+    """
+    if held is None or len(held.loss) < 2:
+        return np.full(modalities + 1, max(fallback, _LEAST_STD))
+    std = np.full(modalities + 1, max(np.sqrt(held.mean), _LEAST_STD))
+    for k in range(modalities + 1):
+        rows = held.count == k
+        if rows.sum() >= _STD_ROWS:
+            mean = np.average(held.loss[rows], weights=held.weight[rows])
+            std[k] = max(np.sqrt(mean), _LEAST_STD)
+    return std

@@ -1,0 +1,187 @@
+"""`build_report`: one self-contained page per study, with its tables and figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from amodal.errors import DataError
+from amodal.metrics import METRICS
+from amodal.report.content import (
+    Grid,
+    data_facts,
+    data_grid,
+    data_name,
+    difference_grid,
+    method_grid,
+    paired_grid,
+    rate_grid,
+    reference_grid,
+    settings_facts,
+    value_grid,
+)
+from amodal.report.differences import difference_panels
+from amodal.report.facts import facts_of
+from amodal.report.figures import curve_panels
+from amodal.report.meanings import HIDDEN, meaning
+from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
+from amodal.report.style import mechanism_name, method_name
+from amodal.report.svg import Drawing
+from amodal.report.words import limits, summary
+from amodal.study.compare import Comparison, against_best, against_reference
+from amodal.study.files import canonical, put_file
+from amodal.study.pooling import Pool
+from amodal.study.results import read_results
+from amodal.study.summaries import rate_rows, reliability_rows
+from amodal.study.tables import write_tables
+
+__all__ = ["build_report"]
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """One metric of the report."""
+
+    name: str
+    title: str
+    meaning: str
+    figures: Sequence[Drawing]
+    values: Grid
+    differences: Grid | None = None
+    extra: Sequence[Drawing] = field(default_factory=tuple)
+
+
+def build_report(study_dir: str | Path) -> Path:
+    """Writes the report of a study into ``report/`` in its folder, and returns the page's path.
+
+    ``report/index.html`` holds everything and opens offline; ``report/tables`` holds every table as
+    CSV and ``report/figures`` every figure as SVG. No patient's row is in any of them, and counts
+    under ten are not shown. Scores are kept in ``summary/``, so that a second call is quick.
+
+    Args:
+        study_dir: the folder of a study, finished or not.
+
+    Raises:
+        StorageError: it is no study's folder, a file in it is damaged, or it cannot be written.
+        DataError: no cell is finished yet.
+    """
+    results = read_results(study_dir)
+    if not results.cells:
+        raise DataError(
+            f"a report needs finished cells; this study has none of {results.expected}, "
+            f"{len(results.failed)} failed; run the study first"
+        )
+    pool = Pool(results)
+    content = _content(pool)
+    out = results.folder / "report"
+    for figure in _figures(content):
+        figure.save(out / "figures")
+    content["tables"] = [path.name for path in write_tables(pool, out / "tables")]
+    page = _environment().get_template("template.html.j2").render(**content)
+    return put_file(out / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def _content(pool: Pool) -> dict[str, Any]:
+    """Everything that the template names."""
+    results = pool.results
+    facts, modalities = facts_of(pool), results.data["modalities"]
+    reliability = reliability_rows(results)
+    shown = [m for m in results.metrics if m not in HIDDEN and _known(pool, m)]
+    natural = any(m["not_measured"] for m in modalities)
+    return {
+        "title": f"Predicting {results.task.name} when modalities are absent",
+        "subtitle": f"{len(results.methods)} methods on {data_name(results)}",
+        "results": results,
+        "plan": results.plan,
+        "summary": summary(facts),
+        "limits": limits(facts, results.plan, natural=natural),
+        "data_facts": data_facts(results),
+        "data_grid": data_grid(results),
+        "method_grid": method_grid(results),
+        "rate_grid": rate_grid(rate_rows(results), len(modalities)),
+        "mechanisms": _mechanisms(pool),
+        "sections": [_section(pool, metric) for metric in shown],
+        "paired": paired_grid(_by_method(against_best(pool, results.primary))),
+        "reference": method_name(results.reference or ""),
+        "referenced": reference_grid(_by_method(against_reference(pool, results.primary))),
+        "calibration": calibration_panels(pool),
+        "calibration_rates": results.rates(results.mechanisms[0]),
+        "mechanism": mechanism_name(results.mechanisms[0]),
+        "reliability": reliability_panels(results, reliability),
+        "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
+        "settings": settings_facts(results),
+        "plan_json": _pretty(results.plan.to_json()),
+        "failed": results.failed,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "style": (_HERE / "style.css").read_text(encoding="utf-8"),
+    }
+
+
+def _by_method(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    order = list(dict.fromkeys(c.method for c in comparisons))
+    return sorted(comparisons, key=lambda c: order.index(c.method))  # stable: points keep theirs
+
+
+def _known(pool: Pool, metric: str) -> bool:
+    """Whether any method has a defined value."""
+    results = pool.results
+    return any(
+        pool.scores(m, at)[metric].value == pool.scores(m, at)[metric].value
+        for m in results.methods
+        for at in results.points()
+        if results.units(m, at)
+    )
+
+
+def _section(pool: Pool, metric: str) -> Section:
+    known, compared = METRICS[metric], []
+    if known.higher_is_better is not None:
+        compared = against_best(pool, metric)
+    extra = difference_panels(pool.results, compared) if metric == pool.results.primary else []
+    return Section(
+        metric,
+        known.title,
+        meaning(metric),
+        curve_panels(pool, metric),
+        value_grid(pool, metric),
+        difference_grid(compared) if compared else None,
+        extra,
+    )
+
+
+def _figures(content: dict[str, Any]) -> list[Drawing]:
+    parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
+    return [*parts, *content["calibration"], *content["reliability"]]
+
+
+def _mechanisms(pool: Pool) -> list[tuple[str, str]]:
+    """(mechanism, what it does in words), as the shifts described themselves."""
+    found = {}
+    for cell in pool.results.cells:
+        text = cell.record.get("shift", {}).get("text")
+        if text:
+            found.setdefault(cell.mechanism, text)
+    return [(mechanism_name(m), found[m]) for m in pool.results.mechanisms if m in found]
+
+
+def _pretty(value: Any) -> str:
+    import json
+
+    return json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )

@@ -1,0 +1,43 @@
+"""What each metric means, in a sentence for readers who do not meet it daily."""
+
+from __future__ import annotations
+
+from amodal.metrics import METRICS
+
+__all__ = ["HIDDEN", "meaning"]
+
+HIDDEN = ("ece_of_perfect",)
+"""Metrics without a part of their own in the page: drawn beside the one that they explain."""
+
+_MEANINGS = {
+    "auroc": "the chance that of two rows, one with the outcome and one without, the former gets "
+    "the higher prediction",
+    "auprc": "the mean share of true alarms among alarms, over all thresholds",
+    "accuracy": "the share of rows whose most probable class is the true one",
+    "macro_f1": "the balance of missed and false alarms, averaged over classes so that rare ones "
+    "count as much",
+    "log_loss": "the mean surprise at what happened; certain and wrong costs most",
+    "brier": "the mean squared distance of predicted probabilities from what happened",
+    "ece": "how far predicted probabilities are from observed frequencies, on average over bins; "
+    "chance alone makes it positive, so read it beside the line of a perfect model",
+    "calibration_intercept": "whether risks are too low (above 0) or too high (below 0) as a whole",
+    "calibration_slope": "whether predictions are too extreme (below 1) or too timid (above 1)",
+    "observed_expected": "outcomes that happened over outcomes that were predicted",
+    "aurc": "the mean error when the least certain rows are left to people, over all shares left",
+    "rmse": "the typical distance of predictions from the target, large ones weighing more",
+    "mae": "the mean distance of predictions from the target",
+    "r2": "the share of the target's variance that predictions explain",
+    "gaussian_nll": "the mean surprise at the target under the predicted mean and spread",
+    "coverage_90": "the share of targets inside the predicted 90% intervals",
+}
+
+
+def meaning(metric: str) -> str:
+    """The meaning and the range of a metric.
+
+    >>> meaning("mae")
+    'MAE: the mean distance of predictions from the target (0 upwards, units of the target).'
+    """
+    known = METRICS[metric]
+    told = _MEANINGS.get(metric)
+    return f"{known.title}: {f'{told} ({known.range})' if told else known.range}."

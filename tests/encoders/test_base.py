@@ -1,0 +1,64 @@
+"""Settings and the choice of an encoder."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from amodal.encoders import ENCODERS, EncoderSettings, make_encoder
+from amodal.errors import DataError, SettingError, UnknownNameError
+from amodal.types import Modality
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"width": 0}, "width must be a whole number from 1; got 0; raise it"),
+        ({"depth": 1.5}, "depth must be a whole number from 1; got 1.5; raise it"),
+        ({"max_steps": True}, "max_steps must be a whole number from 1; got True; raise it"),
+        ({"width": 10, "heads": 3}, "heads must divide width; got width 10, heads 3; change one"),
+        ({"dropout": 1.0}, "dropout must lie in [0, 1); got 1.0; change it"),
+        ({"dropout": float("nan")}, "dropout must lie in [0, 1); got nan; change it"),
+        ({"dropout": "high"}, "dropout must lie in [0, 1); got 'high'; change it"),
+        ({"summaries": "yes"}, "summaries must be true or false; got 'yes'; change it"),
+    ],
+)
+def test_settings_out_of_range(changes, text):
+    with pytest.raises(SettingError, match=re.escape(text)):
+        EncoderSettings(**changes)
+
+
+def test_unknown_choices_name_the_nearest():
+    with pytest.raises(
+        UnknownNameError, match=r"unknown series encoder 'gruu': did you mean 'gru'\?"
+    ):
+        EncoderSettings(series="gruu")
+    with pytest.raises(
+        UnknownNameError, match="unknown table encoder 'x': choose from mlp, tokens"
+    ):
+        EncoderSettings(table="x")
+
+
+def test_settings_survive_json():
+    settings = EncoderSettings(width=32, series="transformer", summaries=False)
+    assert EncoderSettings.from_json(settings.to_json()) == settings
+    assert settings.replace(width=64).width == 64
+    assert settings.width == 32
+
+
+def test_a_kind_without_an_encoder():
+    with pytest.raises(
+        UnknownNameError, match="unknown encoder for modality 'note' of kind 'text'"
+    ):
+        make_encoder(Modality("note", "text"))
+
+
+def test_an_embedding_without_dimensions():
+    with pytest.raises(DataError, match="needs the dimensions of embedding 'e'"):
+        make_encoder(Modality("e", "embedding"))
+
+
+def test_each_class_says_what_it_reads():
+    assert {kind: cls.kind for kind, cls in ENCODERS.items()} == {k: k for k in ENCODERS}
+    assert "t, table" in repr(make_encoder(Modality("t", "table", features=("a",))))

@@ -1,0 +1,122 @@
+"""Codes: unknown ones, order, truncation, the bag."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from amodal.encoders import EncoderSettings, make_encoder
+from amodal.types import Modality
+from amodal.values import Values
+
+SMALL = EncoderSettings(width=8, heads=2)
+CODES = Modality("c", "codes", vocabulary=tuple("abcdefgh"), types=("dx", "rx"))
+
+
+def events(code, kind=None, time=None):
+    """One value."""
+    n = len(code)
+    data = {
+        "code": torch.tensor(code),
+        "type": torch.tensor(kind or [0] * n),
+        "time": torch.tensor(time or [math.nan] * n),
+    }
+    return Values(data, torch.tensor([0, n]), torch.tensor([0]))
+
+
+@pytest.fixture
+def encoder():
+    encoder = make_encoder(CODES, SMALL).eval()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return encoder
+
+
+def test_code_type_and_time_all_count(encoder):
+    base = encoder(events([1, 2], [0, 1], [0.1, 0.2])).pooled
+    for other in (
+        events([1, 3], [0, 1], [0.1, 0.2]),
+        events([1, -1], [0, 1], [0.1, 0.2]),
+        events([1, 2], [0, 0], [0.1, 0.2]),
+        events([1, 2], [0, -1], [0.1, 0.2]),
+        events([1, 2], [0, 1], [0.1, 0.9]),
+        events([1, 2], [0, 1], [0.1, math.nan]),
+        events([1, 2, 2], [0, 1, 1], [0.1, 0.2, 0.2]),
+    ):
+        assert (encoder(other).pooled - base).abs().max() > 1e-4
+
+
+def test_events_of_unknown_time_are_a_set(encoder):
+    forth = encoder(events([1, 2, 5, 2])).pooled
+    back = encoder(events([2, 5, 2, 1])).pooled
+    torch.testing.assert_close(forth, back, rtol=0, atol=1e-6)
+
+
+def test_events_are_taken_in_order_of_time(encoder):
+    tidy = encoder(events([7, 1, 2], [0, 0, 1], [math.nan, 0.1, 0.2]))
+    mixed = encoder(events([2, 7, 1], [1, 0, 0], [0.2, math.nan, 0.1]))
+    torch.testing.assert_close(mixed.tokens, tidy.tokens, rtol=0, atol=1e-6)
+
+
+def test_only_the_last_events_are_attended_to():
+    short = make_encoder(CODES, SMALL.replace(max_events=3)).eval()
+    seen = []
+    short.course.register_forward_pre_hook(lambda _, given: seen.append(given))
+    encoded = short(events([0, 1, 2, 3, 4], time=[0.5, 0.4, 0.3, 0.2, 0.1]))
+    assert encoded.tokens.shape == (1, 3, 8)
+    assert encoded.token_present.all()
+    (tokens, _), kept = seen[0], torch.tensor([3, 2, 1])  # the codes at times .3, .4, .5, plus one
+    time = short._times(torch.tensor([0.3, 0.4, 0.5]))
+    expected = short.codes(kept) + short.types(torch.tensor([1])) + time
+    torch.testing.assert_close(tokens[0], expected)
+
+
+def test_the_bag_holds_all_events():
+    short = make_encoder(CODES, SMALL.replace(max_events=2)).eval()
+    seen = []
+    short.body.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    short(events([0, 1, 2, -1], time=[0.1, 0.2, 0.3, 0.4]))
+    bag = short.codes(torch.tensor([1, 2, 3, 0])).mean(0)
+    torch.testing.assert_close(seen[0][0, 8:16], bag)
+    assert seen[0][0, 16].item() == pytest.approx(math.log(5))
+
+
+def test_no_real_code_is_frozen():
+    encoder = make_encoder(CODES, SMALL)
+    pooled = encoder(events([-1, 0, 7], [-1, 0, 1], [0.1, 0.2, math.nan])).pooled
+    (pooled * torch.randn_like(pooled)).sum().backward()
+    touched = encoder.codes.weight.grad.abs().sum(1) > 0
+    assert touched.tolist() == [True, True, *[False] * 6, True]
+    assert (encoder.types.weight.grad.abs().sum(1) > 0).all()
+    assert (encoder.timeless.grad != 0).any()
+
+
+def test_learns_which_code_came_last():
+    """Codes a and b both occur; the label is which of them is the later one."""
+    torch.manual_seed(0)
+    n = 600
+    time = torch.rand(n, 2).sort(1).values
+    swap = torch.rand(n) < 0.5
+    code = torch.where(swap[:, None], torch.tensor([[0, 1]]), torch.tensor([[1, 0]]))
+
+    def batch(rows):
+        data = {"code": code[rows].flatten(), "time": time[rows].flatten()}
+        data["type"] = torch.zeros_like(data["code"])
+        return Values(data, torch.arange(0, 2 * len(rows) + 1, 2), torch.arange(len(rows)))
+
+    encoder = make_encoder(CODES, EncoderSettings(width=16, heads=2, dropout=0.0))
+    head = torch.nn.Linear(16, 1)
+    optimiser = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=5e-3)
+    for _ in range(100):
+        rows = torch.randint(0, 400, (100,))
+        logit = head(encoder(batch(rows)).pooled)[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, swap[rows].float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    rows = torch.arange(400, n)
+    found = head(encoder.eval()(batch(rows)).pooled)[:, 0] > 0
+    clear = (time[rows, 1] - time[rows, 0]) > 0.1
+    assert (found == swap[rows])[clear].float().mean() > 0.9

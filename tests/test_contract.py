@@ -1,0 +1,78 @@
+"""Every method keeps every promise, for every kind of task."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from amodal import Model, load
+from amodal.methods import METHODS, get_method
+from amodal.model import make_model
+from amodal.testing import check_method, made_up
+from amodal.types import TASK_KINDS
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+SMALL = {"epochs": 12, "batch_size": 16, "width": 16, "depth": 1, "heads": 2, "lr": 0.01, "ema": 0.8}
+NEURAL = [name for name in METHODS if hasattr(get_method(name), "stages")]
+CLASSIC = [name for name in METHODS if name not in NEURAL]
+VARIANTS = [
+    "aum:aggregation=posterior",
+    "aum:attention=precision:absent=literal:layers=1",
+    "aum:variance=constant:vib=off:contrast=0",
+    "aum:layers=3:widen=on",
+    "concat:class_weight=balanced",
+    "mean:pattern=off",
+]
+
+
+def small(spec: str) -> dict:
+    return SMALL if spec.split(":")[0] in NEURAL else {}
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("spec", NEURAL + CLASSIC)
+def test_contract(spec: str, kind: str) -> None:
+    check_method(spec, kind, **small(spec))
+
+
+@pytest.mark.parametrize("spec", VARIANTS)
+def test_contract_of_variants(spec: str) -> None:
+    check_method(spec, **small(spec))
+
+
+@pytest.mark.parametrize("spec", NEURAL + CLASSIC)
+def test_same_seed_same_model_and_files_keep_it(spec: str, tmp_path) -> None:
+    data = made_up()
+    first = make_model(spec, seed=3, **small(spec)).fit(data).predict(data)
+    model = make_model(spec, seed=3, **small(spec)).fit(data)
+    assert torch.equal(first.params, model.predict(data).params)
+    model.save(tmp_path / "run")
+    again = load(tmp_path / "run").predict(data)
+    assert torch.equal(first.params, again.params)
+    assert not list((tmp_path / "run").rglob("*.pkl"))
+
+
+def test_scikit_learn_clones_and_cross_validates() -> None:
+    data = made_up(n=90)
+    model = Model("logistic", seed=1)
+    assert clone(model).get_params() == model.get_params()
+    scores = cross_val_score(model, data, data.target, cv=3)
+    assert scores.shape == (3,)
+    assert scores.mean() > max(data.target.mean(), 1 - data.target.mean())
+
+
+def test_unlabelled_rows_and_weights_are_used_as_told() -> None:
+    data = made_up(n=120)
+    target = data.target.copy()
+    target[:30] = np.nan
+    some = data.replace(target=target)
+    for setting in (False, True):
+        model = Model("aum", unlabelled=setting, **SMALL).fit(some)
+        assert np.isfinite(model.predict(some).params.numpy()).all()
+    weighted = data.replace(weight=np.where(data.target == 1, 4.0, 1.0))
+    empty = data[:1].lose(np.ones((1, 4), dtype=bool))
+    for spec in ("mean", "logistic"):
+        plain = make_model(spec, **small(spec)).fit(data).predict(empty).mean
+        heavy = make_model(spec, **small(spec)).fit(weighted).predict(empty).mean
+        assert heavy > plain
