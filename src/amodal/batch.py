@@ -27,15 +27,16 @@ def take_values(values: Values, rows: Int[Tensor, " p"]) -> Values:
     used, inverse = torch.unique(picked[has], return_inverse=True)
     index = torch.full_like(picked, -1)
     index[has] = inverse
+    whole = {k: x[used] for k, x in values.whole.items()}
     if values.offsets is None:
-        return Values({k: x[used] for k, x in values.data.items()}, None, index)
+        return Values({k: x[used] for k, x in values.data.items()}, None, index, whole)
     lengths = values.lengths[used]
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     shift = values.offsets[:-1][used] - offsets[:-1]
     total = int(offsets[-1])
     steps = torch.arange(total, device=lengths.device)
     steps = steps + torch.repeat_interleave(shift, lengths, output_size=total)
-    return Values({k: x[steps] for k, x in values.data.items()}, offsets, index)
+    return Values({k: x[steps] for k, x in values.data.items()}, offsets, index, whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +92,21 @@ class Batch:
             return x.to(device, dtype if x.is_floating_point() else None)
 
         values = {
-            name: Values({k: move(x) for k, x in v.data.items()}, move(v.offsets), move(v.index))
+            name: Values(
+                {k: move(x) for k, x in v.data.items()},
+                move(v.offsets),
+                move(v.index),
+                {k: move(x) for k, x in v.whole.items()},
+            )
             for name, v in self.values.items()
         }
         return Batch(
             self.names, values, move(self.absence), move(self.target), move(self.weight)
         )
+
+    def with_values(self, values: Mapping[str, Values]) -> Batch:
+        """The same rows with other `values`."""
+        return replace(self, values=values)
 
     def rows(self, rows: Int[Tensor, " p"]) -> Batch:
         """The rows at positions `rows`."""
@@ -112,7 +122,7 @@ class Batch:
         for k, name in enumerate(self.names):
             v = self.values[name]
             hidden = torch.where(remove[:, k], torch.full_like(v.index, -1), v.index)
-            values[name] = take_values(Values(v.data, v.offsets, hidden), every)
+            values[name] = take_values(Values(v.data, v.offsets, hidden, v.whole), every)
         return replace(self, values=values, absence=absence)
 
 

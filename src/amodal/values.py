@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Values:
         offsets: ``Int[v + 1]``: value j has the steps ``offsets[j]:offsets[j + 1]``; None where
             each value is one entry.
         index: ``Int[n]``: row -> value, -1 where the row has none.
+        whole: arrays with one entry per value also where `data` holds steps: what an encoder has
+            worked out about each value beforehand.
 
     >>> v = Values({"value": np.array([[1.0], [2.0]])}, None, np.array([1, -1, 1]))
     >>> len(v), v.take(np.array([0, 1])).data["value"].tolist()
@@ -55,6 +57,7 @@ class Values:
     data: Mapping[str, Any]
     offsets: Any
     index: Any
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """The number v of values."""

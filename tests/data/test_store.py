@@ -428,7 +428,7 @@ json_value = st.recursive(
 )
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_damage_gives_an_error_of_ours_or_a_data_set(tmp_path_factory, data):
     folder = save_dataset(example(), tmp_path_factory.mktemp("store") / "set")

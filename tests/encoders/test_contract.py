@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from amodal.batch import Encoded
+from amodal.batch import Encoded, take_values
 from amodal.encoders import ENCODERS, EncoderSettings, make_encoder
 
 SMALL = EncoderSettings(width=16, heads=2, max_steps=5, max_events=4)
@@ -15,11 +15,16 @@ CASES = {
     "table": ("table", SMALL),
     "table-tokens": ("table", SMALL.replace(table="tokens")),
     "series-gru": ("series", SMALL),
+    "series-mingru": ("series", SMALL.replace(series="mingru")),
     "series-transformer": ("series", SMALL.replace(series="transformer")),
     "series-course-only": ("series", SMALL.replace(summaries=False)),
     "codes": ("codes", SMALL),
     "embedding": ("embedding", SMALL),
 }
+
+
+RAGGED = [name for name, (kind, _) in CASES.items() if kind in ("series", "codes")]
+WITH_CELLS = [name for name, (kind, _) in CASES.items() if kind != "embedding"]
 
 
 @pytest.fixture(params=CASES)
@@ -66,17 +71,27 @@ def test_an_output_depends_on_its_own_value_only(case, made, picked):
         torch.testing.assert_close(alone[0], together[j], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("case", RAGGED, indirect=True)
 def test_padding_changes_nothing(case, made, picked):
     """A far longer neighbour lengthens the padding."""
     kind, encoder = case
     values, long = made(kind, 3), made(kind, 1, seed=5, longest=60)
-    if values.offsets is None:
-        pytest.skip("nothing is padded")
     data = {k: torch.cat([x, long.data[k]]) for k, x in values.data.items()}
     offsets = torch.cat([values.offsets, values.offsets[-1:] + long.offsets[1:]])
     both = type(values)(data, offsets, torch.arange(4))
     expected = encoder(values).pooled
     torch.testing.assert_close(encoder(both).pooled[:3], expected, rtol=0, atol=1e-6)
+
+
+def test_prepared_values_give_the_same_whole_or_in_part(case, made):
+    kind, encoder = case
+    values = made(kind, 6)
+    expected = encoder(values).pooled
+    prepared = encoder.prepare(values)
+    assert torch.equal(encoder(prepared).pooled, expected)
+    assert torch.equal(encoder(encoder.prepare(prepared)).pooled, expected)
+    part = take_values(prepared, torch.tensor([1, 2, 5]))
+    torch.testing.assert_close(encoder(part).pooled, expected[[1, 2, 5]], rtol=0, atol=1e-6)
 
 
 def test_gradients_are_finite_and_pass_no_missing_cell(case, made, changed):
@@ -95,11 +110,10 @@ def test_gradients_are_finite_and_pass_no_missing_cell(case, made, changed):
         assert (g[~x.isnan()] != 0).any()
 
 
+@pytest.mark.parametrize("case", WITH_CELLS, indirect=True)
 def test_a_missing_cell_is_not_a_zero(case, made, changed):
     kind, encoder = case
-    key = {"table": "numeric", "series": "value", "codes": "time"}.get(kind)
-    if key is None:
-        pytest.skip("an embedding has no missing cells")
+    key = {"table": "numeric", "series": "value", "codes": "time"}[kind]
     values = made(kind, 6)
     filled = changed(values, **{key: torch.nan_to_num(values.data[key])})
     hidden = values.data[key].isnan()

@@ -14,7 +14,7 @@ from amodal.encoders.series import step_features, step_size
 from amodal.types import Modality
 from amodal.values import Values
 
-KINDS = ("gru", "transformer")
+KINDS = ("gru", "mingru", "transformer")
 
 
 def by_hand(time, value):

@@ -13,7 +13,7 @@ def main(args: Sequence[str] | None = None) -> None:
     | code | meaning |
     |---|---|
     | 0 | done |
-    | 1 | parts of a study failed; or a bug, with its traceback |
+    | 1 | parts of a study failed; nobody reads the output; or a bug, with its traceback |
     | 2 | the command line, the data or the disk do not allow it: one sentence on stderr |
     | 130 | interrupted |
 

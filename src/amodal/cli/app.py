@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from amodal import __version__
 from amodal.cli import evaluate, predict, prepare, report, study, train
 from amodal.cli import list as list_
-from amodal.cli.failures import BAD, INTERRUPTED, UsageError, explain, usage_sentence
+from amodal.cli.failures import BAD, INTERRUPTED, UNFINISHED, UsageError, explain, usage_sentence
 from amodal.cli.failures import report as tell
 
 __all__ = ["app"]
@@ -47,9 +47,10 @@ class Group(TyperGroup):
 def _code(error: Exception) -> int | None:
     """The exit code of an error, which is told; None for a bug."""
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        # Whoever read our output went away (`amodal list methods | head`): nothing went wrong.
+        # Whoever read our output went away (`amodal list methods | head`), which is no news; what
+        # is still buffered would raise again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return UNFINISHED
     sentence = explain(error)
     if sentence is None:
         return None

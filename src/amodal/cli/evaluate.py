@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.options import Data, Device, Json, Metrics, Run, check_device, many
-from amodal.cli.show import as_json, heading, shown, table
+from amodal.cli.show import as_json, heading, prose, shown, table
 
 if TYPE_CHECKING:
     from amodal.evaluation import Evaluation
@@ -89,7 +89,7 @@ def _show(found: Evaluation, what: str) -> None:
     heading(f"{what}: {shown_count(found.n)} {kind}{groups}")
     for line in (_same(found), _fitted(found), found.describe, _rates(found)):
         if line:
-            typer.echo(line)
+            prose(line)
     rows = []
     for name, interval in found.metrics.items():
         ends = ""

@@ -9,8 +9,10 @@ import typer
 
 from amodal.errors import AmodalError
 
-__all__ = ["BAD", "INTERRUPTED", "UsageError", "explain", "report", "usage_sentence"]
+__all__ = ["BAD", "INTERRUPTED", "UNFINISHED", "UsageError", "explain", "report", "usage_sentence"]
 
+UNFINISHED = 1
+"""Exit code where parts of a study failed, or nobody reads the output any more."""
 BAD = 2
 """Exit code of what a user can mend."""
 INTERRUPTED = 130

@@ -61,7 +61,8 @@ def _show_one(what: str, row: Mapping[str, Any], *, json: bool) -> None:
         as_json({**row, "settings": settings})
         return
     for key, value in row.items():
-        typer.echo(f"{key:10}{_cell(value)}".rstrip())
+        if _cell(value):
+            typer.echo(f"{key:10}{_cell(value)}")
     if settings:
         typer.echo()
         rows = [[s["name"], _cell(s["default"]), s["of"], s["meaning"]] for s in settings]
@@ -189,4 +190,5 @@ def _dedent(doc: str) -> str:
 
 
 def _row(name: str, default: Any, of: str, docs: Mapping[str, str]) -> dict[str, Any]:
-    return {"name": name, "default": default, "of": of, "meaning": docs.get(name, "").replace("``", "")}
+    meaning = docs.get(name, "").replace("``", "")
+    return {"name": name, "default": default, "of": of, "meaning": meaning}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from amodal.cli.show import heading, next_step, table
+from amodal.cli.show import heading, next_step, prose, table
 from amodal.errors import SettingError, StorageError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def show_dataset(data: Dataset, out: Path) -> None:
     typer.echo("  " + ", ".join(parts))
     for line in (_target(facts), _split(facts), _removed(data)):
         if line:
-            typer.echo(f"  {line}")
+            prose(f"  {line}")
     rows = []
     for m in facts["modalities"]:
         absent = [shown_share(m[k] / n if n else None, n) for k in ("not_measured", "lost")]
@@ -183,13 +184,12 @@ def _split(facts: dict) -> str:
 
 def _removed(data: Dataset) -> str:
     """What cleaning did to the raw values, where the reader counted it."""
-    counts = data.provenance.get("counts")
-    return _changes(counts) if isinstance(counts, dict) else ""
-
-
-def _changes(counts: dict) -> str:
     from amodal.study.disclosure import shown_count
 
-    told = {k: v for k, v in counts.items() if isinstance(v, int) and v}
-    words = [f"{shown_count(v)} {k.replace('_', ' ')}" for k, v in told.items()]
-    return "; ".join(w for w in words if not w.endswith(("stays", "labelled")))
+    counts = data.provenance.get("counts", {})
+    other = data.provenance.get("lines_of_other_rows", {})
+    total = {k: sum(v.values()) if isinstance(v, Mapping) else v for k, v in counts.items()}
+    told = {k.replace("_", " "): v for k, v in total.items() if k not in ("stays", "labelled")}
+    told |= {f"lines of {name} without a row": v for name, v in other.items()}
+    words = [f"{k} {shown_count(v)}" for k, v in told.items() if v]
+    return "raw values: " + ", ".join(words) if words else ""

@@ -27,7 +27,7 @@ def epoch_line(epoch: Epoch) -> str:
 
 
 class _Bar:
-    """A bar with a line above and a line below, redrawn in place; nothing on no terminal."""
+    """A bar with a line above and one below, redrawn in place; nothing where no terminal is."""
 
     def __init__(self) -> None:
         self.live: Any = None
@@ -41,18 +41,22 @@ class _Bar:
         console = Console(stderr=True)
         self.bar = Progress(*columns, console=console, expand=True)
         self.task = self.bar.add_task("", total=None)
-        self.live = Live(self._drawn("", ""), console=console, transient=True)
+        self.live = Live(console=console, transient=True)
 
-    def _drawn(self, above: str, below: str) -> Any:
+    def wait(self, text: str) -> None:
+        """Shows that something is done whose length is not known."""
+        from rich.spinner import Spinner
+
+        self.live.update(Spinner("dots", text))
+
+    def update(self, above: str, below: str, *, done: int, total: int) -> None:
+        """Redraws the bar with its lines."""
         from rich.console import Group
         from rich.text import Text
 
-        return Group(Text(above, style="bold"), self.bar, Text(below, overflow="ellipsis"))
-
-    def update(self, above: str, below: str, *, done: int | None, total: int | None) -> None:
-        """Redraws it; without a total the bar pulses."""
-        self.bar.update(self.task, completed=done or 0, total=total)
-        self.live.update(self._drawn(above, below))
+        self.bar.update(self.task, completed=done, total=total)
+        lines = Text(above, style="bold"), Text(below, no_wrap=True, overflow="ellipsis")
+        self.live.update(Group(lines[0], self.bar, lines[1]))
 
     def __enter__(self) -> Any:
         if self.live is not None:
@@ -91,7 +95,7 @@ class TrainProgress(_Bar):
     def __enter__(self) -> TrainProgress:
         super().__enter__()
         if self.live is not None:
-            self.update(self._title(0), "", done=None, total=None)
+            self.wait(self._title(0))
         return self
 
     def _title(self, member: int) -> str:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import typer
 
-__all__ = ["aligned", "heading", "is_terminal", "next_step", "shown", "table"]
+__all__ = [
+    "aligned",
+    "as_json",
+    "heading",
+    "is_terminal",
+    "next_step",
+    "prose",
+    "shown",
+    "table",
+]
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
@@ -20,6 +31,14 @@ def is_terminal(stream: TextIO | None = None) -> bool:
 def heading(text: str) -> None:
     """A line that the next lines belong to."""
     typer.secho(text, bold=is_terminal())
+
+
+def prose(text: str) -> None:
+    """Sentences, broken between words where a terminal ends; left alone when piped."""
+    if is_terminal():
+        width, indent = shutil.get_terminal_size().columns, " " * (len(text) - len(text.lstrip()))
+        text = textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
+    typer.echo(text)
 
 
 def next_step(command: str) -> None:
@@ -60,7 +79,7 @@ def _print_rich(names: Sequence[str], cells: Sequence[Sequence[str]], right: Seq
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for k, name in enumerate(names):
         side: Any = "right" if name in right else "left"
         # Only the last column wraps; names and numbers stay whole where they can.

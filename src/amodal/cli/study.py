@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from amodal.cli.failures import UNFINISHED
 from amodal.cli.options import Data, Metrics, many, numbers
 from amodal.cli.show import heading, next_step
 from amodal.errors import SettingError
@@ -76,7 +77,7 @@ def study(
         outcome = run_study(plan, out, progress=progress)
     _show(outcome, out)
     if outcome.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(UNFINISHED)
 
 
 def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.options import Data, Device, Settings, check_device
-from amodal.cli.show import heading, next_step, shown, table
+from amodal.cli.show import next_step, prose, shown, table
 from amodal.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
     if len(model.rows_["calibration"]):
         parts.append(f"{count['calibration']} for calibration")
     parts.append(f"{count['test']} set aside as test rows")
-    heading(f"Trained {model.method} on {', '.join(parts)}.")
+    prose(f"Trained {model.method} on {', '.join(parts)}.")
     if model.ensemble > 1 and model.members_[0].history:
         _show_members(model)
     else:
@@ -184,7 +184,7 @@ def _show_members(model: Model) -> None:
         best = [e for e in member.history if e["best"]][-1]
         name, value = best["monitor"], shown(best["valid"], 4)
         rows.append([f"{number}", name, value, f"{best['epoch'] + 1} of {len(member.history)}"])
-    typer.echo("Validation, on rows that also chose the epoch: a little optimistic.")
+    prose("Validation, on rows that also chose the epoch: a little optimistic.")
     table(("member", "metric", "value", "best epoch"), rows, right=("member", "value"))
 
 
@@ -200,5 +200,5 @@ def _show_validation(model: Model, development: Dataset) -> None:
     rows = [[METRICS[k].title, shown(v.value)] for k, v in found.metrics.items()]
     best = [e["epoch"] + 1 for m in model.members_ for e in m.history if e["best"]][-1:]
     chose = f"epoch {best[0]}" if best else "the settings"
-    typer.echo(f"Validation, on rows that also chose {chose}: a little optimistic.")
+    prose(f"Validation, on rows that also chose {chose}: a little optimistic.")
     table(("metric", "value"), rows, right=("value",))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from amodal.errors import DataError
 
 __all__ = [
+    "Coded",
     "cell_name",
     "factorise",
     "is_categorical",
@@ -26,6 +27,29 @@ __all__ = [
 
 _NUMERIC, _TEXT = "iuf", "OUT"
 _WHOLE = 2.0**53  # above it not every whole number is a float
+
+
+class Coded(NamedTuple):
+    """A column of names, each written once.
+
+    Args:
+        positions: ``Int64[n]`` which name a row has, -1 for none.
+        names: the distinct names.
+    """
+
+    positions: np.ndarray
+    names: list[str]
+
+    def pick(self, rows: np.ndarray) -> Coded:
+        """The same of `rows` alone, without the names that none of them has.
+
+        >>> Coded(np.array([0, 1, 1]), ["a", "b"]).pick(np.array([False, True, True])).names
+        ['b']
+        """
+        positions = self.positions[rows]
+        used = np.bincount(positions[positions >= 0], minlength=len(self.names)) > 0
+        new = np.append(np.where(used, np.cumsum(used) - 1, -1), -1)
+        return Coded(new[positions], [x for x, u in zip(self.names, used, strict=True) if u])
 
 
 def is_missing(cell: Any) -> bool:
@@ -165,7 +189,7 @@ def factorise(
 
     Args:
         what: for error texts.
-        cells: one name (text, number or truth value) a row, or a missing one.
+        cells: one name (text, number or truth value) a row, or a missing one; or `Coded`.
         levels: names that come first; the other distinct ones follow, sorted.
 
     Returns:
@@ -175,13 +199,16 @@ def factorise(
     >>> codes.tolist(), levels
     ([1, -1, 0], ('a', 'b'))
     """
-    cells = np.asarray(cells)
-    if cells.dtype.kind in _NUMERIC and cells.ndim == 1:  # few distinct numbers, many rows
+    boolean = False
+    if isinstance(cells, Coded):
+        found, inverse = [*cells.names, None], cells.positions
+    elif (cells := np.asarray(cells)).dtype.kind in _NUMERIC and cells.ndim == 1:
         distinct, inverse = np.unique(cells, return_inverse=True)
         found, inverse = names(what, distinct), inverse.reshape(-1)
     else:
         found, inverse = _distinct_names(what, cells)
-    first = tuple(levels) or (("False", "True") if cells.dtype.kind == "b" else ())
+        boolean = cells.dtype.kind == "b"
+    first = tuple(levels) or (("False", "True") if boolean else ())
     levels = first + sorted_names({name for name in found if name is not None} - set(first))
     place = {name: i for i, name in enumerate(levels)}
     positions = np.array([-1 if name is None else place[name] for name in found], dtype=np.int64)

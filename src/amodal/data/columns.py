@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amodal.data.cells import Coded, factorise, numbers
 from amodal.data.cells import names as cell_names
-from amodal.data.cells import numbers
 from amodal.data.frames import Frame
 from amodal.errors import AmodalError, DataError, SettingError, StorageError, unknown_name
 
@@ -50,6 +50,10 @@ class Columns:
     def texts(self, name: str) -> np.ndarray:
         """A column as texts, None where missing (numbers as short as they go)."""
         raise NotImplementedError
+
+    def coded(self, name: str) -> Coded:
+        """A column as texts, each written once: what long tables are read as."""
+        return Coded(*factorise(self._what(name), self.texts(name)))
 
     def floats(self, name: str) -> np.ndarray:
         """A column as floats, NaN where missing."""
@@ -177,6 +181,10 @@ class _Csv(Columns):
         self.load([name])
         return _object_array(self._loaded[name].to_pylist())
 
+    def coded(self, name: str) -> Coded:
+        self.load([name])
+        return _coded(self._loaded[name], list)
+
     def floats(self, name: str) -> np.ndarray:
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -213,15 +221,27 @@ class _Parquet(Columns):
         with pq.ParquetFile(path, memory_map=True) as file:
             self.names = tuple(file.schema_arrow.names)
 
-    def _column(self, name: str) -> Cells:
+    def _read(self, columns: Sequence[str]) -> Any:
         import pyarrow.parquet as pq
 
-        self.check(name)
+        super().load(columns)
         with _reading(self.path), pq.ParquetFile(self.path, memory_map=True) as file:
-            return Frame(file.read(columns=[name])).column(name)
+            return file.read(columns=list(columns))
+
+    def _column(self, name: str) -> Cells:
+        return Frame(self._read([name])).column(name)
 
     def texts(self, name: str) -> np.ndarray:
         return self._clean(cell_names(self._what(name), self._column(name)[0]))
+
+    def coded(self, name: str) -> Coded:
+        import pyarrow as pa
+
+        column = self._read([name]).column(name)
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return _coded(column, self._clean)
+        return super().coded(name)
 
     def floats(self, name: str) -> np.ndarray:
         return numbers(self._what(name), self._column(name)[0])
@@ -233,20 +253,28 @@ class _Parquet(Columns):
         return (self.texts(name), levels) if categorical and levels is None else (found, levels)
 
 
+@contextmanager
+def _open_npz(path: Path) -> Iterator[Any]:
+    with open(path, "rb") as raw:  # numpy leaves a file open that it cannot read
+        file = np.load(raw, allow_pickle=False)
+        if not hasattr(file, "files"):
+            raise ValueError("one array alone")
+        with file:
+            yield file
+
+
 class _Npz(Columns):
     """npz: named arrays; one-dimensional ones are columns."""
 
     def __init__(self, path: Path, missing: Sequence[str]) -> None:
         super().__init__(path, missing)
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("one array alone")
+        with _open_npz(path) as file:
             self.names = tuple(file.files)
 
     def array(self, name: str) -> np.ndarray:
         """The array `name`, of any shape."""
         self.check(name)
-        with _reading(self.path), np.load(self.path, allow_pickle=False) as file:
+        with _reading(self.path), _open_npz(self.path) as file:
             return file[name]
 
     def _column(self, name: str) -> np.ndarray:
@@ -269,6 +297,19 @@ class _Npz(Columns):
         if categorical or found.dtype.kind in "UT":
             return self.texts(name), None
         return found, None
+
+
+def _coded(column: Any, clean: Callable[[list], Sequence[str | None]]) -> Coded:
+    """An arrow column of texts, its distinct ones cleaned; those that become equal are one."""
+    import pyarrow as pa
+
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    distinct = np.empty(len(array.dictionary), dtype=object)
+    distinct[:] = list(clean(array.dictionary.to_pylist()))
+    positions, names = factorise("a column", distinct)
+    indices = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return Coded(np.append(positions, -1)[indices], list(names))
 
 
 def _object_array(found: Sequence[Any]) -> np.ndarray:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 
-from amodal.data.cells import factorise, numbers
+from amodal.data.cells import Coded, factorise, numbers
 from amodal.data.columns import Columns
 from amodal.data.entries import pack_entries
 from amodal.data.file_rows import Rows
@@ -213,14 +214,16 @@ def _long(m: ModalitySpec, rows: Rows, source: Columns, columns: Sequence[str]) 
     return row[used], used, strangers
 
 
-def _line_column(source: Columns, name: str, how: str, used: np.ndarray) -> np.ndarray:
+def _line_column(source: Columns, name: str, how: str, used: np.ndarray) -> Any:
+    """A column of the lines `used`: floats, or names each written once."""
     found = getattr(source, how)(name)
-    if len(found) != len(used):
+    length = len(found.positions if isinstance(found, Coded) else found)
+    if length != len(used):
         raise DataError(
-            f"columns of {source.path.name} must be equally long; {name!r} has {len(found)} "
+            f"columns of {source.path.name} must be equally long; {name!r} has {length} "
             f"entries, not {len(used)}; correct the file"
         )
-    return found[used]
+    return found.pick(used) if isinstance(found, Coded) else found[used]
 
 
 def _read_series(m: ModalitySpec, rows: Rows, source: Columns) -> Found:
@@ -228,7 +231,7 @@ def _read_series(m: ModalitySpec, rows: Rows, source: Columns) -> Found:
     if m.variable is not None:
         row, used, strangers = _long(m, rows, source, [m.time, m.variable, m.value])
         time = _line_column(source, m.time, "floats", used)
-        name = _line_column(source, m.variable, "texts", used)
+        name = _line_column(source, m.variable, "coded", used)
         amount = _line_column(source, m.value, "floats", used)
         variable, features = _variables(m, name)
         keep = (variable >= 0) & ~np.isnan(amount)
@@ -246,12 +249,13 @@ def _read_series(m: ModalitySpec, rows: Rows, source: Columns) -> Found:
     return modality, pack_series(m.name, row, time, value, rows.n), strangers
 
 
-def _variables(m: ModalitySpec, name: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _variables(m: ModalitySpec, name: Coded) -> tuple[np.ndarray, tuple[str, ...]]:
     """(which variable each line is of, -1 for none that is wanted; the variables)."""
     what = f"the variables of [modality.{m.name}]"
     if m.columns:
-        wanted = np.array([x if x in set(m.columns) else None for x in name], dtype=object)
-        return factorise(what, wanted, m.columns)
+        wanted = np.array([x in m.columns for x in name.names] + [False])
+        kept = Coded(np.where(wanted[name.positions], name.positions, -1), name.names)
+        return factorise(what, kept.pick(np.ones(len(name.positions), dtype=bool)), m.columns)
     found = factorise(what, name)
     if not found[1]:
         raise DataError(f"{what} must be named in at least one line; none is; check the file")
@@ -261,9 +265,9 @@ def _variables(m: ModalitySpec, name: np.ndarray) -> tuple[np.ndarray, tuple[str
 def _read_codes(m: ModalitySpec, rows: Rows, source: Columns) -> Found:
     named = [c for c in (m.code, m.type, m.time) if c is not None]
     row, used, strangers = _long(m, rows, source, named)
-    columns = {"code": _line_column(source, m.code, "texts", used)}
+    columns = {"code": _line_column(source, m.code, "coded", used)}
     if m.type is not None:
-        columns["type"] = _line_column(source, m.type, "texts", used)
+        columns["type"] = _line_column(source, m.type, "coded", used)
     if m.time is not None:
         columns["time"] = _line_column(source, m.time, "floats", used)
     modality, values = pack_codes(Modality(m.name, "codes"), row, columns, rows.n)

@@ -94,9 +94,15 @@ class Rows:
 
     @staticmethod
     def array(source: Columns, name: str) -> np.ndarray:
-        """A column or an array of any shape."""
+        """A column, or an array with one entry per row."""
         read = getattr(source, "array", None)
-        return read(name) if read else source.texts(name)
+        found = read(name) if read else source.texts(name)
+        if not found.ndim:
+            raise DataError(
+                f"{name!r} of {source.path.name} must have one entry per row; got a single value; "
+                "name another"
+            )
+        return found
 
     def stack(self, source: Columns, ref: Ref, how: str) -> np.ndarray:
         """A column read by the method `how`; where `ref` names one a split, all, in order.
@@ -138,10 +144,11 @@ class Rows:
             raise SettingError(
                 f"{what} lies in another file, so that [rows] needs a row_id; it has none; name it"
             )
-        lines = source.texts(row_id) if isinstance(row_id, str) else None
-        if lines is None:
+        if not isinstance(row_id, str):
             raise SettingError(f"row_id of {what} is one column; got {_show(row_id)}; name it")
-        found = np.array([self.place.get(x, -1) for x in lines], dtype=np.int64)
+        lines = source.coded(row_id)
+        place = [self.place.get(x, -1) for x in lines.names]
+        found = np.array([*place, -1], dtype=np.int64)[lines.positions]
         if len(found) and (found < 0).all():
             raise DataError(
                 f"lines of {source.path.name} belong to rows by {row_id!r}; none of its "

@@ -24,9 +24,17 @@ def _pack_rows(present: np.ndarray, **arrays: np.ndarray) -> Values:
     return Values({k: x[present] for k, x in arrays.items()}, None, index)
 
 
+def _order(*keys: np.ndarray) -> np.ndarray | slice:
+    """What sorts by the first key, then the next; all of it where it is sorted already."""
+    sorted_so_far = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in reversed(keys):
+        sorted_so_far = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & sorted_so_far)
+    return slice(None) if sorted_so_far.all() else np.lexsort(keys[::-1])
+
+
 def _pack_steps(row: np.ndarray, n: int, time: np.ndarray, **arrays: np.ndarray) -> Values:
     """Steps sorted by row, then time (unknown times last), else in the order given."""
-    order = np.lexsort((time, row))
+    order = _order(row, time)
     counts = np.bincount(row, minlength=n)
     present = counts > 0
     offsets = np.concatenate([[0], np.cumsum(counts[present])]).astype(np.int64)
@@ -222,12 +230,12 @@ def pivot(
     >>> pivot(row, time, variable, np.array([5.0, 6.0, 7.0]), 2)[2].tolist()
     [[5.0, 6.0], [7.0, nan]]
     """
-    order = np.lexsort((variable, time, row))
+    order = _order(row, time, variable)
     row, time, variable, value = row[order], time[order], variable[order], value[order]
     at = np.arange(len(row))
     fresh = _changes(row, time, variable)
     repeat = at - np.maximum.accumulate(np.where(fresh, at, 0))
-    order = np.lexsort((repeat, time, row))
+    order = _order(row, time, repeat)
     row, time, variable, value = row[order], time[order], variable[order], value[order]
     first = _changes(row, time, repeat[order])
     step = np.cumsum(first) - 1

@@ -11,7 +11,7 @@ from amodal.encoders.base import Encoder, EncoderSettings, observed
 from amodal.encoders.summaries import summarise, summary_size
 from amodal.nn.blocks import ResidualMLP, Transformer
 from amodal.nn.ragged import bin_steps, last_observed, order_steps, pad, segment_ids
-from amodal.nn.recurrent import GRU
+from amodal.nn.recurrent import GRU, MinGRU
 from amodal.types import Modality
 from amodal.values import Values
 
@@ -58,14 +58,35 @@ def step_features(
     return torch.cat([carried, known.to(x.dtype), since, *places], dim=1)
 
 
+GRID = 8
+
+
+def grid(time, value, offsets):
+    """Mean of each variable in each of 8 equal windows of [0, 1], carried forward; and log counts."""
+    v, n = len(offsets) - 1, value.shape[1]
+    x, known = observed(value)
+    window = (time.clamp(0, 1) * GRID).long().clamp_max(GRID - 1)
+    cell = segment_ids(offsets) * GRID + window
+    total = x.new_zeros(v * GRID, n).index_add_(0, cell, x)
+    count = x.new_zeros(v * GRID, n).index_add_(0, cell, known.to(x.dtype))
+    mean = torch.where(count > 0, total / count.clamp_min(1), torch.nan).view(v, GRID, n)
+    carried = []
+    last = mean.new_zeros(v, n)
+    for k in range(GRID):
+        last = torch.where(mean[:, k].isnan(), last, mean[:, k])
+        carried.append(last)
+    count = count.log1p().view(v, GRID * n)
+    return torch.cat([torch.cat(carried, 1), count], 1)
+
+
 class SeriesEncoder(Encoder):
     """Summaries of each variable beside an encoding of the time course.
 
     Pooled is a `ResidualMLP` of [`summarise`; course]. The course is read over `step_features`, by
-    a GRU (its last state; tokens are the states behind each step) or a transformer (its summary
-    token; tokens are its outputs). A series of more than `EncoderSettings.max_steps` steps is first
-    averaged into as many time bins (`bin_steps`), which bounds the cost; summaries see all steps.
-    Steps that stand out of order are sorted by time.
+    a `GRU` or `MinGRU` (its last state; tokens are the states behind each step) or a `Transformer`
+    (its summary token; tokens are its outputs). A series of more than `EncoderSettings.max_steps`
+    steps is first averaged into as many time bins (`bin_steps`), which bounds the cost; summaries
+    see all steps. Steps that stand out of order are sorted by time.
 
     Args:
         modality: its features are the variables.
@@ -83,31 +104,48 @@ class SeriesEncoder(Encoder):
     def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
         super().__init__(modality, settings)
         n, width, rate = modality.n_features, settings.width, settings.dropout
-        if settings.series == "gru":
-            self.course = GRU(step_size(n), width)
-        else:
+        if settings.series == "grid":
+            self.course = None
+        elif settings.series == "transformer":
             self.step = nn.Linear(step_size(n), width)
             self.course = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
-        wide = width + (summary_size(n) if settings.summaries else 0)
+        else:
+            self.course = {"gru": GRU, "mingru": MinGRU}[settings.series](step_size(n), width)
+        wide = (GRID * 2 * n if settings.series == "grid" else width) + (
+            summary_size(n) if settings.summaries else 0
+        )
         self.body = ResidualMLP(wide, width, depth=settings.depth, dropout=rate)
 
-    def forward(self, values: Values) -> Encoded:
+    def prepare(self, values: Values) -> Values:
+        """`step_features` of the binned steps, and `summarise` of all steps beside them."""
+        if "step" in values.data:
+            return values
         time, value = values.data["time"].to(self.real), values.data["value"].to(self.real)
         offsets = values.offsets
         order = order_steps(time, offsets)
         if order is not None:
             time, value = time[order], value[order]
-        course, tokens, present = self._course(time, value, offsets)
-        parts = [course]
-        if self.settings.summaries:
-            parts.append(summarise(time, value, offsets).to(self.dtype))
+        whole = {"summary": summarise(time, value, offsets)} if self.settings.summaries else {}
+        if self.settings.series == "grid":
+            whole["grid"] = grid(time, value, offsets)
+            steps = {"step": time.new_zeros(len(time), 0)}
+            return Values(steps, offsets, values.index, whole)
+        time, value, offsets = bin_steps(time, value, offsets, self.settings.max_steps)
+        steps = {"step": step_features(time, value, offsets)}
+        return Values(steps, offsets, values.index, whole)
+
+    def forward(self, values: Values) -> Encoded:
+        values = self.prepare(values)
+        if self.settings.series == "grid":
+            parts = [x.to(self.dtype) for x in values.whole.values()]
+            return Encoded(self.body(torch.cat(parts, dim=1)))
+        course, tokens, present = self._course(values.data["step"].to(self.dtype), values.offsets)
+        parts = [course, *(x.to(self.dtype) for x in values.whole.values())]
         return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
 
     def _course(
-        self, time: Float[Tensor, " s"], value: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"]
+        self, steps: Float[Tensor, "s k"], offsets: Int[Tensor, " v1"]
     ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v t d"], Bool[Tensor, "v t"]]:
-        time, value, offsets = bin_steps(time, value, offsets, self.settings.max_steps)
-        steps = step_features(time, value, offsets).to(self.dtype)
         if self.settings.series == "transformer":
             tokens, present = pad(self.step(steps), offsets)
             return *self.course(tokens, present), present

@@ -184,6 +184,15 @@ class NeuralMethod(nn.Module):
         """Alarms and shares that tell whether the method works as it is meant to."""
         return {}
 
+    @torch.no_grad()
+    def prepare_values(self, batch: Batch) -> Batch:
+        """The batch with everything worked out that depends on no parameter, for repeated use."""
+        values = {
+            name: encoder.prepare(batch.values[name])
+            for name, encoder in zip(self.names, self.encoders, strict=True)
+        }
+        return batch.with_values({**batch.values, **values})
+
     # -- what methods build on ------------------------------------------------------------------
 
     def encode(self, batch: Batch) -> Float[Tensor, "n m d"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -117,7 +118,7 @@ def _content(pool: Pool) -> dict[str, Any]:
         "reliability": reliability_panels(results, reliability),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
         "settings": settings_facts(results),
-        "plan_json": _pretty(results.plan.to_json()),
+        "plan_json": _pretty({**results.plan.to_json(), "data": data_name(results)}),
         "failed": results.failed,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "style": (_HERE / "style.css").read_text(encoding="utf-8"),
@@ -172,8 +173,6 @@ def _mechanisms(pool: Pool) -> list[tuple[str, str]]:
 
 
 def _pretty(value: Any) -> str:
-    import json
-
     return json.dumps(json.loads(canonical(value)), indent=2, ensure_ascii=False)
 
 

@@ -47,7 +47,7 @@ def _calibration(
     if not found:
         return None
     figure = Figure(figsize=(2.75, 2.95))
-    axes = figure.add_axes((0.15, 0.14, 0.81, 0.75))
+    axes = figure.add_axes((0.165, 0.14, 0.80, 0.75))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     last = points[-1]
     for at, one in found.items():
@@ -57,9 +57,11 @@ def _calibration(
         axes.plot(curve.x, curve.y, color=colour, linestyle=dash, linewidth=1.6)
         _strip(axes, one, colour=colour, dash=dash, lift=0.0 if at == last else 0.09)
     regression = results.task.kind == "regression"
-    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 1))
+    axes.set_yticks((0.5,), minor=True)
+    axes.tick_params(axis="y", which="minor", length=3, width=0.7, color=GREY)
     axes.set_xlabel("nominal coverage" if regression else "predicted", labelpad=1)
-    axes.set_ylabel("share inside" if regression else "observed", labelpad=-6)
+    axes.set_ylabel("share inside" if regression else "observed", labelpad=1)
     weight = "bold" if look.focus else "normal"
     figure.text(0.03, 0.945, look.name, fontsize=8.5, fontweight=weight, color=INK, va="center")
     return draw(figure, f"calibration-{number}", alt=_calibration_alt(look.name, found))

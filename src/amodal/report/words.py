@@ -206,7 +206,7 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
         + (
             "there is one seed only, so nothing is known of it."
             if facts.seeds == 1
-            else f"see the spread between the {facts.seeds} seeds in the tables."
+            else f"see the spread between the {facts.seeds} seeds (sd_between_seeds in pooled.csv)."
         ),
         "The best baseline was picked on the rows on which it is compared: that favours it.",
         "Methods were run with the settings listed; with another budget for tuning the order may "
@@ -238,16 +238,20 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for people, with a true minus; large ones with fewer decimals.
+    """A number for people, with a true minus; one decimal more where it would read as zero.
 
-    >>> number(0.8314), number(-0.5), number(123.456), number(float("nan"))
-    ('0.831', '−0.500', '123', 'undefined')
+    >>> number(0.8314), number(-0.5), number(-0.0004), number(float("nan"))
+    ('0.831', '−0.500', '−0.0004', 'undefined')
     """
     if value is None or value != value:
         return "undefined"
     size = abs(value)
-    digits = 0 if size >= 100 else max(1, digits - 2) if size >= 10 else digits
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if 0.05 <= size * 10**digits < 0.5:
+        digits += 1
+    elif size >= 10:
+        digits = 0 if size >= 100 else max(1, digits - 2)
+    text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return text if text.strip("0.\N{MINUS SIGN}") else f"{0:.{digits}f}"
 
 
 def signed(value: float) -> str:
@@ -256,10 +260,8 @@ def signed(value: float) -> str:
     >>> signed(0.0104), signed(-0.0004), signed(-0.00001)
     ('+0.010', '−0.0004', '0.000')
     """
-    size = abs(value)
-    if size < 0.00005:
-        return number(0.0)
-    return ("+" if value > 0 else "") + number(value, 4 if size < 0.0005 else 3)
+    text = number(value)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
 
 
 def interval_text(interval: Interval) -> str:

@@ -68,6 +68,7 @@ def predict_batches(
     method.eval()
     try:
         with torch.inference_mode():
+            batch = method.prepare_values(batch)
             parts = [
                 method(batch.rows(rows))
                 for rows in torch.arange(len(batch), device=batch.absence.device).split(size)
@@ -89,7 +90,8 @@ class _Run:
             accelerator=device, devices=1, precision=PRECISIONS[settings.precision]
         )
         self.method = method.to(self.fabric.device)
-        self.train, self.valid = train, valid
+        self.train = method.prepare_values(train)
+        self.valid = None if valid is None else method.prepare_values(valid)
         self.monitor = METRICS[settings.monitor or method.task.monitor]
         optimizer = torch.optim.AdamW(
             method.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
