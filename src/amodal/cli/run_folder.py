@@ -81,8 +81,10 @@ class RunFolder:
                 )
             return cls(folder, head, True)
         head = {**_FORMAT, "key": _plain(key), **about, "started": _now()}
-        _write(folder / HEAD, head)
-        return cls(folder, head, False)
+        run = cls(folder, head, False)
+        with run.tidy():
+            _write(folder / HEAD, head)
+        return run
 
     @contextmanager
     def tidy(self) -> Iterator[None]:

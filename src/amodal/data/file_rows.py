@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from amodal.data.columns import Columns, open_columns
+from amodal.data.columns import Columns
+from amodal.data.formats import open_columns
 from amodal.data.spec import MISSING, ModalitySpec, Ref, RowsSpec, Spec
 from amodal.errors import DataError, SettingError
 

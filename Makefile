@@ -1,0 +1,48 @@
+# make demo      set up and run the main job on handwritten digits, ending with a report
+# make test      set up and run every test and check (under 6 minutes on 2 cores)
+# make test-all  the same with the slow ones: browser, several processes
+# make bench     speed and memory beside reference implementations
+# make format    let ruff format and fix
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+OUT    ?= out/demo
+
+# One thread per process: with more, tiny tensor operations wait for each other.
+export OMP_NUM_THREADS ?= 1
+export MPLBACKEND      ?= Agg
+
+.PHONY: demo test test-all lint bench format clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "amodal needs Python 3.11 or newer; found " + sys.version.split()[0] + "; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/amodal study builtin:digits --methods aum,aum:aggregation=posterior,concat,mean,attention,boosting,forest,logistic,single,pattern --absent 0,0.3,0.5,0.7 --mechanism mcar --seeds 1 --jobs 2 --out $(OUT)
+	$(BIN)/amodal report $(OUT)
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not processes"
+
+test-all: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+bench: $(READY)
+	$(BIN)/python benchmarks/fusion.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
+
+clean:
+	rm -rf $(VENV) build dist out .pytest_cache .ruff_cache
