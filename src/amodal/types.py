@@ -152,7 +152,7 @@ class Task:
     @property
     def monitor(self) -> str:
         """The validation metric that early stopping watches unless told otherwise."""
-        return {"binary": "auroc", "regression": "gaussian_nll"}.get(self.kind, "log_loss")
+        return "gaussian_nll" if self.kind == "regression" else "log_loss"
 
     def dist(self, params: torch.Tensor) -> torch.distributions.Distribution:
         """The distribution over the target that `params` ``[n, param_size]`` stands for.

@@ -16,7 +16,7 @@ from amodal.data.dataset import Dataset
 FAST = ["--set", "epochs=3", "--set", "width=8"]
 
 
-def made_up(n: int = 150, *, seed: int = 0, labels: bool = True) -> Dataset:
+def make_rows(n: int = 150, *, seed: int = 0, labels: bool = True) -> Dataset:
     """Two tables and a series, each absent in some rows; 45% ill; patients are the groups."""
     rng = np.random.default_rng(seed)
     signal = rng.normal(size=n)
@@ -74,9 +74,15 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def made_up():
+    """made_up(n, seed=, labels=) -> a data set of that many rows."""
+    return make_rows
+
+
+@pytest.fixture(scope="session")
 def data(home) -> Path:
     """A prepared set of 150 rows."""
-    return made_up().save(home / "data")
+    return make_rows().save(home / "data")
 
 
 @pytest.fixture(scope="session")

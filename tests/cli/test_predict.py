@@ -34,7 +34,8 @@ def test_binary(call, aum, data, tmp_path):
     found, model = Dataset.load(data), load(aum)
     assert table["row_id"].to_pylist() == found.row_id.tolist()
     expected = model.predict(found)
-    np.testing.assert_array_equal(table["probability"].to_numpy(), expected.outputs()["probability"])
+    probability = expected.outputs()["probability"]
+    np.testing.assert_array_equal(table["probability"].to_numpy(), probability)
     np.testing.assert_array_equal(columns(table, "absence_"), found.absence)
     assert table.schema.field("absence_scan").type == pa.int8()
     for kind in ("reliability", "reliance"):

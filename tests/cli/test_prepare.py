@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_nothing(refused, tmp_path, monkeypatch, number):
     def full(*args, **options):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
     message = refused("prepare", "files", tmp_path / "spec.toml", tmp_path / "out")
     assert os.strerror(number) in message
     assert sorted(os.listdir(tmp_path)) == ["labs.csv", "rows.csv", "spec.toml"]

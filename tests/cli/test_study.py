@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,16 @@ def test_settings_by_method():
 @pytest.fixture(scope="module")
 def study(call, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "s"
-    words = ["--methods", "mean,pattern", "--absent", "0,0.5", "--mechanism", "mcar", "--seeds", "1"]
+    words = [
+        "--methods",
+        "mean,pattern",
+        "--absent",
+        "0,0.5",
+        "--mechanism",
+        "mcar",
+        "--seeds",
+        "1",
+    ]
     result = call("study", data, *words, "--out", folder, *FAST)
     assert (result.code, result.bug) == (0, None), result.err
     return folder, [data, *words, "--out", folder, *FAST], result
@@ -62,9 +72,9 @@ def test_report_is_one_page(call, study):
     result = call("report", folder)
     assert (result.code, result.bug) == (0, None), result.err
     path = result.out.removeprefix("Report: ").strip()
-    text = open(path, encoding="utf-8").read()
+    text = Path(path).read_text(encoding="utf-8")
     assert "<html" in text
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
 
 
 def test_failed_cells_are_told(call, data, tmp_path, monkeypatch):

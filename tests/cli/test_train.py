@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -252,10 +256,33 @@ def test_a_full_disk_leaves_no_half_a_model(call, data, tmp_path, monkeypatch, s
     assert "No space left on device" in last
     assert "Traceback" not in result.err
     assert not (tmp_path / "r" / "model.json").exists()
-    left = [p for p in tmp_path.rglob(".*")]
-    assert left == []
+    assert list(tmp_path.rglob(".*")) == []
     if step == "first":
         assert os.listdir(tmp_path) == []
     monkeypatch.setattr("os.fsync", real)
     assert call(*words).code == 0
     assert load(tmp_path / "r").method == "mean"
+
+
+@pytest.mark.processes
+def test_a_process_that_is_killed_goes_on(call, data, tmp_path):
+    code = (
+        "import sys\n"
+        "import amodal.training.loop as loop\n"
+        "loop._CHECKPOINT_SECONDS = -1.0\n"
+        "from amodal.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ["train", str(data), "--method", "aum", "--set", "epochs=12", "--set", "width=8"]
+    run, whole = str(tmp_path / "run"), str(tmp_path / "whole")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = subprocess.Popen([sys.executable, "-c", code, *words, "--out", run], **quiet)
+    checkpoint = tmp_path / "run" / "member-0" / "checkpoint" / "checkpoint.json"
+    while not checkpoint.exists() and killed.poll() is None:
+        time.sleep(0.01)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "run" / "model.json").exists()
+    assert "Going on" in call(*words, "--out", run).err
+    assert "Going on" not in call(*words, "--out", whole).err
+    assert model_fingerprint(tmp_path / "run") == model_fingerprint(tmp_path / "whole")

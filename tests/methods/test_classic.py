@@ -39,7 +39,7 @@ def empty(data):
     return gone.replace(absence=absence)
 
 
-# -- every method on every task -----------------------------------------------------------------
+# -- every method on every task ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", TASK_KINDS)
@@ -101,7 +101,7 @@ def test_one_row_will_do(name, make_rows):
     assert torch.allclose(found.params, base.expand(5, 1), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ("binary", "multiclass"))
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
 @pytest.mark.parametrize("name", METHODS)
 def test_one_class_predicts_its_smoothed_rate(name, kind, make_rows):
     train = make_rows(30, kind)
@@ -185,10 +185,10 @@ def test_a_modality_never_trained_on_gives_the_base_rate_alone(name, make_rows):
         assert torch.equal(found, base.expand(60, 1))
 
 
-# -- losses ---------------------------------------------------------------------------------------
+# -- losses -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ("pattern", "logistic", "forest", "boosting"))
+@pytest.mark.parametrize("name", ["pattern", "logistic", "forest", "boosting"])
 def test_augmentation_changes_rows_with_losses_only(name, make_rows):
     train, test = make_rows(150), lose(make_rows(60, seed=5), 0.3)
     plain = made(name, train.task, augment=False).fit(train, None)
@@ -209,7 +209,7 @@ def test_augmentation_makes_losses_less_surprising(make_rows):
     assert nll[True] < nll[False] - 0.01
 
 
-# -- one method at a time ---------------------------------------------------------------------------
+# -- one method at a time ---------------------------------------------------------------------
 
 
 def test_logistic_is_the_regression_on_a_matrix_built_by_hand(make_rows):
@@ -253,7 +253,7 @@ def test_ridge_is_the_closed_form(tables):
     assert found == pytest.approx(y.mean() + z @ beta, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ("logistic", "forest", "boosting"))
+@pytest.mark.parametrize("name", ["logistic", "forest", "boosting"])
 def test_multilabel_is_one_model_per_label(name, make_rows):
     train, test = make_rows(90, "multilabel"), make_rows(30, "multilabel", seed=5)
     found = made(name, train.task).fit(train, None).predict(test).params
@@ -365,10 +365,10 @@ def test_single_ranks_what_is_rarely_there_low(tables):
     assert made("single", data.task).fit(data, None).ranking == ("b", "a")
 
 
-# -- input --------------------------------------------------------------------------------------------
+# -- input ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ("logistic", "forest", "boosting", "single"))
+@pytest.mark.parametrize("name", ["logistic", "forest", "boosting", "single"])
 def test_series_codes_and_categories_are_read(name):
     from amodal.data.dataset import Dataset
 
@@ -387,7 +387,7 @@ def test_series_codes_and_categories_are_read(name):
 
 def test_media_are_refused_but_for_the_pattern(make_rows):
     train = make_rows(20)
-    a, b = train.modalities
+    a, _ = train.modalities
     seen = Modality("b", "image")
     index = train.values["b"].index
     source = np.array([f"{i}.png" for i in range(len(train.values["b"]))], dtype=object)

@@ -61,5 +61,5 @@ def test_grouped_linear_is_one_linear_map_per_modality() -> None:
     for k in range(3):
         expected = x[:, k] @ grouped.weight[k] + grouped.bias[k]
         torch.testing.assert_close(grouped(x)[:, k], expected)
-    assert GroupedMLP(3, 4, 2, zero=True)(x).abs().sum() == 0
+    assert GroupedMLP(3, 4, 2, gain=0.0)(x).abs().sum() == 0
     assert grouped(x[:0]).shape == (0, 3, 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from amodal.data.dataset import Dataset
+from amodal.data.splits import folds
 from amodal.shifts import LossPattern, make_shift
 from amodal.study.cells import Job, expand
 from amodal.study.describe import describe_data
@@ -124,8 +125,7 @@ def _evaluate(
     folder: Path, plan: Plan, job: Job, *, world: World, data: Dataset, signal: np.ndarray
 ) -> None:
     fit = job.fit
-    order = np.random.default_rng(fit.seed).permutation(len(data))
-    rows = np.sort(np.array_split(order, max(fit.folds, 3))[fit.fold])
+    rows = folds(data, fit.folds or 3, seed=fit.seed)[fit.fold][1]
     test = data.take(rows)
     name = fit.name
     title, reference, year = TITLES.get(name, (name.capitalize(), "", 0))

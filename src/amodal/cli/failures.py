@@ -20,6 +20,8 @@ INTERRUPTED = 130
 UsageError = typer.BadParameter.__mro__[1]
 """What typer raises about the command line; the class itself has no public name."""
 
+_LONG = 300
+"""Words longer than this (a path that is no path) are cut."""
 _ADVICE = {
     errno.ENOSPC: "free space, or write to another disk",
     errno.EDQUOT: "free space, or write to another disk",
@@ -51,7 +53,8 @@ def explain(error: BaseException) -> str | None:
     True
     """
     if isinstance(error, AmodalError):
-        return " ".join(str(error).split()) or type(error).__name__
+        words = (w if len(w) < _LONG else f"{w[:60]}...{w[-20:]}" for w in str(error).split())
+        return " ".join(words) or type(error).__name__
     if isinstance(error, MemoryError):
         return "there is not enough memory for this; use fewer rows, jobs or a smaller model"
     if isinstance(error, OSError) and error.errno in _ADVICE:

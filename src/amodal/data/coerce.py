@@ -84,17 +84,33 @@ def _from_frame(frame: Any, modalities: Sequence[Modality] | None) -> Dataset:
             "a DataFrame does not say which columns form a modality; got one without that; "
             "use Dataset.from_frame(frame, {modality: columns})"
         )
-    columns = set(frame.columns)
+    columns = {str(c) for c in getattr(frame, "column_names", frame.columns)}
+    known = {m.name: m for m in modalities}
     groups = {
-        name: [c for c in wanted if c in columns] for name, wanted in _tables(modalities).items()
+        name: known[name] for name, wanted in _tables(modalities).items() if columns & set(wanted)
     }
-    groups = {name: found for name, found in groups.items() if found}
     if not groups:
         raise DataError(
             "a DataFrame must have columns of the model's tables; none of its columns is one; "
             "rename them, or use Dataset.from_frame"
         )
-    return dataset_from_frame(frame, groups)
+    wanted = [c for m in groups.values() for c in (*m.features, *m.levels)]
+    return dataset_from_frame(_with_columns(frame, [c for c in wanted if c not in columns]), groups)
+
+
+def _with_columns(frame: Any, lacking: list[str]) -> Any:
+    """`frame` with empty columns added: cells that it lacks are missing cells."""
+    if not lacking:
+        return frame
+    if hasattr(frame, "assign"):
+        return frame.assign(**dict.fromkeys(lacking, np.nan))
+    if hasattr(frame, "with_columns"):
+        import polars
+
+        return frame.with_columns(polars.lit(None).alias(c) for c in lacking)
+    for column in lacking:
+        frame = frame.append_column(column, [[None] * len(frame)])
+    return frame
 
 
 def _from_mapping(data: Mapping[str, Any], modalities: Sequence[Modality] | None) -> Dataset:

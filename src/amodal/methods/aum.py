@@ -66,6 +66,9 @@ class AUM(NeuralMethod):
         contrast: weight of the contrastive terms; 0 leaves them out.
         two_stage: freeze the variance heads in stage 1.
         clamp: log variances stay in [-clamp, clamp].
+        start: log variance of every edge before training; below 0, so that the noise of the latent
+            does not drown the means when training begins.
+        gain: scale of the edges' means before training, for the same reason.
         draws: fixed draws of the latent that a prediction averages over.
         widen: let conflict between modalities widen the predictive variance.
 
@@ -97,6 +100,8 @@ class AUM(NeuralMethod):
         contrast: float = 0.1,
         two_stage: bool = True,
         clamp: float = 4.0,
+        start: float = -1.0,
+        gain: float = 3.0,
         draws: int = 16,
         widen: bool = False,
         **common: Any,
@@ -111,9 +116,10 @@ class AUM(NeuralMethod):
         self.beta = beta if vib else 0.0
         self.contrast = contrast
         m, d, p = len(self.names), self.width, encoder.dropout
-        self.mean_head = GroupedMLP(m, d, d, dropout=p)
-        # Starts at log var = 0, so that attention is uniform until stage 2.
-        self.variance_head = None if self.constant else GroupedMLP(m, d, d, zero=True)
+        self.mean_head = GroupedMLP(m, d, d, dropout=p, gain=gain)
+        self.start = start
+        # Constant at first, so that attention is uniform until stage 2.
+        self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
         if aggregation == "paper":
             self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
             self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
@@ -145,7 +151,8 @@ class AUM(NeuralMethod):
         if self.variance_head is None:
             log_var = torch.zeros_like(mean)
         else:
-            log_var = self.variance_head(hidden).float().clamp(-self.clamp, self.clamp)
+            log_var = self.variance_head(hidden).float() + self.start
+            log_var = log_var.clamp(-self.clamp, self.clamp)
         return Edges(mean, log_var, batch.present)
 
     def fuse(self, edges: Edges, *, track: bool = False) -> Fused:

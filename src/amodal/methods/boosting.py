@@ -64,8 +64,8 @@ class Boosting(ClassicMethod):
         settings: dict[str, Any],
         x: np.ndarray,
         y: np.ndarray,
-        weight: np.ndarray,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+        weight: np.ndarray | None,
+        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
     ) -> tuple[Any, dict[str, Any]]:
         classes = self.task.is_classification
         kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor

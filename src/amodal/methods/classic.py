@@ -107,8 +107,8 @@ class ClassicMethod:
         settings: dict[str, Any],
         x: np.ndarray,
         y: np.ndarray,
-        weight: np.ndarray,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+        weight: np.ndarray | None,
+        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
     ) -> tuple[Any, dict[str, Any]]:
         """A fitted estimator, and the settings that a final fit needs (see `Recipe`)."""
         raise NotImplementedError

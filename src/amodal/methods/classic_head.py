@@ -24,7 +24,8 @@ class Recipe:
     Args:
         train: (settings, x, y, weight, held) -> (estimator, settings); `held` is (x, y, weight) of
             rows to stop on, or None: then settings hold all that is needed. Settings that it
-            changes (the number of trees) are averaged over folds for the final fit.
+            changes (the number of trees) are averaged over folds for the final fit. A weight is
+            None where all are equal: estimators take other ways then, boosting a far faster one.
         grid: settings to try; the first is taken where nothing can be tried.
         refine: (best settings so far) -> more settings to try.
         classes: number of classes; 0 for regression.
@@ -216,7 +217,10 @@ def _fit(rows: Examples, recipe: Recipe, settings: dict[str, Any], part: _Part |
         use = np.isin(part.score.target, known) if recipe.classes else slice(None)
         held = (fill(part.score_x[use]), part.score.target[use], part.score.weight[use])
         held = held if len(held[1]) else None
-    estimator, chosen = recipe.train(settings, fill(x), y, rows.weight, held)
+    weight = rows.weight
+    if len(np.unique(weight)) == 1 and (held is None or len(np.unique(held[2])) == 1):
+        weight, held = None, held and (*held[:2], None)
+    estimator, chosen = recipe.train(settings, fill(x), y, weight, held)
     return Head(design, estimator, prior, len(rows), chosen)
 
 

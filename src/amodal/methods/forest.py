@@ -57,8 +57,8 @@ class Forest(ClassicMethod):
         settings: dict[str, Any],
         x: np.ndarray,
         y: np.ndarray,
-        weight: np.ndarray,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+        weight: np.ndarray | None,
+        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
     ) -> tuple[Any, dict[str, Any]]:
         kind = RandomForestClassifier if self.task.is_classification else RandomForestRegressor
         model = kind(

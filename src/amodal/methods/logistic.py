@@ -43,8 +43,8 @@ class Logistic(ClassicMethod):
         settings: dict[str, Any],
         x: np.ndarray,
         y: np.ndarray,
-        weight: np.ndarray,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+        weight: np.ndarray | None,
+        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
     ) -> tuple[Any, dict[str, Any]]:
         if self.task.kind == "regression":
             model = Ridge(alpha=1.0 / settings["C"])

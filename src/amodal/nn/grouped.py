@@ -27,19 +27,16 @@ class GroupedLinear(nn.Module):
     Args:
         groups: number m of modalities.
         inputs, outputs: widths.
-        zero: start at 0 (a head whose output is constant until it learns).
 
     Shapes: ``[n, m, inputs] -> [n, m, outputs]``; a batched matrix product, no loop over modalities.
     Weights start as `torch.nn.Linear`'s do: uniform in +-1/sqrt(inputs).
     """
 
-    def __init__(self, groups: int, inputs: int, outputs: int, *, zero: bool = False) -> None:
+    def __init__(self, groups: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        bound = 0.0 if zero else 1 / math.sqrt(inputs)
-        weight = torch.empty(groups, inputs, outputs).uniform_(-bound, bound)
-        self.weight = nn.Parameter(torch.zeros_like(weight) if zero else weight)
-        bias = torch.empty(groups, 1, outputs).uniform_(-bound, bound)
-        self.bias = nn.Parameter(torch.zeros_like(bias) if zero else bias)
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(groups, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(groups, 1, outputs).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "n m i"]) -> Float[Tensor, "n m o"]:
         return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
@@ -48,16 +45,22 @@ class GroupedLinear(nn.Module):
 class GroupedMLP(nn.Module):
     """Linear - GELU - dropout - linear with separate weights per modality.
 
+    Args:
+        gain: scale of the output at the start; 0 for one that is constant until it learns.
+
     Shapes: ``[n, m, width] -> [n, m, outputs]``.
     """
 
     def __init__(
-        self, groups: int, width: int, outputs: int, *, dropout: float = 0.0, zero: bool = False
+        self, groups: int, width: int, outputs: int, *, dropout: float = 0.0, gain: float = 1.0
     ) -> None:
         super().__init__()
         self.first = GroupedLinear(groups, width, width)
-        self.last = GroupedLinear(groups, width, outputs, zero=zero)
+        self.last = GroupedLinear(groups, width, outputs)
         self.dropout = nn.Dropout(dropout)
+        with torch.no_grad():
+            self.last.weight *= gain
+            self.last.bias *= gain
 
     def forward(self, x: Float[Tensor, "n m d"]) -> Float[Tensor, "n m o"]:
         return self.last(self.dropout(nn.functional.gelu(self.first(x))))

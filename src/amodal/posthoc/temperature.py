@@ -15,7 +15,7 @@ from amodal.batch import Prediction
 
 __all__ = ["Temperature"]
 
-_SPREAD = 0.5
+_SPREAD = 0.25
 """Prior standard deviation of each log coefficient: with few rows the temperature stays near 1."""
 
 
@@ -28,7 +28,7 @@ class Temperature:
     T_i. Rows with nothing present predict the base rate already and keep it exactly.
 
     level and slope minimise the negative log likelihood of the rows set aside, plus a normal prior
-    of standard deviation 0.5 on each.
+    of standard deviation 0.25 on each.
 
     Args:
         base: ``[p]`` parameters of the base rate.

@@ -17,7 +17,7 @@ from amodal.data.dataset import Dataset
 from amodal.data.splits import assign_splits, folds
 from amodal.methods import get_method
 from amodal.model import Model, load
-from amodal.shifts import LossPattern
+from amodal.shifts import LossPattern, NoShift, shift_from_json
 from amodal.study.cells import Evaluation, Fit, Job, Pattern
 from amodal.study.files import digest_folder, put_folder, put_json, read_json
 from amodal.study.plan import Plan
@@ -156,10 +156,12 @@ def _evaluated(
 def _shifted(folder: Path, pattern: Pattern, test: Dataset) -> tuple[Dataset, dict[str, Any]]:
     """The test rows under a pattern of loss; the shift, and the rates that came out on them."""
     if pattern.is_none:
-        lost, shifted, spec = np.zeros(test.shape, dtype=bool), test, {"shift": "none"}
+        lost, shifted = np.zeros(test.shape, dtype=bool), test
+        spec = NoShift().to_json() | {"text": NoShift().describe()}
     else:
         drawn = LossPattern.load(pattern_path(folder, pattern))
-        lost, shifted, spec = lost_pairs(drawn, test), drawn.apply(test), dict(drawn.spec)
+        lost, shifted = lost_pairs(drawn, test), drawn.apply(test)
+        spec = {**drawn.spec, "text": shift_from_json(drawn.spec).describe()}
     rates = LossPattern.measure(test, lost, requested=pattern.rate).rates
     return shifted, {"shift": spec, "absence": rates.to_json()}
 

@@ -1,0 +1,335 @@
+"""Running studies with real methods: nothing twice, nothing lost, nothing leaked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from amodal.data.dataset import Dataset
+from amodal.errors import AmodalError, DataError, SettingError, StorageError, UnknownNameError
+from amodal.model import Model
+from amodal.shifts import LossPattern
+from amodal.study import Plan, read_results, run_study, work
+from amodal.study.results import At
+
+METRICS = ("auroc", "brier")
+
+
+def _data(rows: int = 90, seed: int = 0, **columns) -> Dataset:
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, rows, 2))
+    y = (a[:, 0] + b[:, 0] + 0.5 * rng.normal(size=rows) > 0).astype(int)
+    a[rng.random(rows) < 0.1] = np.nan
+    columns = {"row_id": [f"r{k:03d}" for k in range(rows)], **columns}
+    return Dataset.from_arrays({"a": a, "b": b}, y, rows=columns)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A small prepared data set."""
+    return _data().save(tmp_path / "data")
+
+
+def _plan(data, methods=("pattern", "logistic"), **changes) -> Plan:
+    start = {"rates": (0, 0.5), "metrics": METRICS, "replicates": 20}
+    return Plan(str(data), methods, **{**start, **changes})
+
+
+def _files(folder, *kinds):
+    return {
+        p.relative_to(folder).as_posix(): p.stat().st_mtime_ns
+        for kind in kinds
+        for p in (folder / kind).iterdir()
+    }
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """How often each method is fitted."""
+    count: dict[str, int] = {}
+    plain = Model.fit
+
+    def counted(self, *args, **kwargs):
+        count[self.method] = count.get(self.method, 0) + 1
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(Model, "fit", counted)
+    return count
+
+
+def test_a_study_is_run_once(data, tmp_path, fits):
+    out, told = tmp_path / "study", []
+    first = run_study(_plan(data), out, progress=lambda *x: told.append(x))
+    assert (first.cells, first.ran, first.skipped, first.failed) == (4, 4, 0, ())
+    assert fits == {"pattern": 1, "logistic": 1}
+    assert [done for done, _, _ in told] == [0, 1, 2, 3, 4]
+    assert all(total == 4 for _, total, _ in told)
+    before = _files(out, "fits", "evaluations", "predictions", "shifts")
+    again = run_study(_plan(data), out)
+    assert (again.ran, again.skipped) == (0, 4)
+    assert _files(out, "fits", "evaluations", "predictions", "shifts") == before
+    assert fits == {"pattern": 1, "logistic": 1}
+    assert not list(out.rglob("*.part"))
+
+
+def test_a_killed_study_goes_on_where_it_was(data, tmp_path, fits, monkeypatch):
+    out, plain = tmp_path / "study", work.write_evaluation
+
+    def killed(folder, plan, cell, predicted, **facts):
+        if cell.fit.name == "logistic" and not cell.pattern.is_none:
+            raise KeyboardInterrupt
+        return plain(folder, plan, cell, predicted, **facts)
+
+    monkeypatch.setattr(work, "write_evaluation", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(_plan(data), out)
+    assert len(_files(out, "evaluations")) == 3
+    monkeypatch.setattr(work, "write_evaluation", plain)
+    again = run_study(_plan(data), out)
+    assert (again.ran, again.skipped) == (1, 3)
+    assert fits == {"pattern": 1, "logistic": 1}  # the stored fit is loaded, not fitted again
+    one = read_results(out).group("logistic", At("mcar", 0.5))[0].predicted
+    straight = tmp_path / "straight"
+    run_study(_plan(data), straight)
+    two = read_results(straight).group("logistic", At("mcar", 0.5))[0].predicted
+    np.testing.assert_array_equal(one.outputs["probability"], two.outputs["probability"])
+
+
+def test_a_changed_plan_adds_cells(data, tmp_path, fits):
+    out = tmp_path / "study"
+    run_study(_plan(data, ("pattern",)), out)
+    more = run_study(_plan(data, rates=(0, 0.3, 0.5)), out)
+    assert (more.cells, more.ran, more.skipped) == (6, 4, 2)
+    assert fits == {"pattern": 1, "logistic": 1}
+    results = read_results(out)
+    assert results.methods == ("pattern", "logistic")
+    assert (len(results.cells), results.unfinished, results.left_out) == (6, 0, 0)
+
+
+def test_other_settings_are_other_cells(data, tmp_path):
+    out = tmp_path / "study"
+    run_study(_plan(data, ("pattern",), rates=(0,)), out)
+    changed = _plan(data, ("pattern",), rates=(0,), settings={"pattern": {"calibrate": "none"}})
+    assert run_study(changed, out).ran == 1
+    assert read_results(out).methods == ("pattern (calibrate=none)", "pattern (defaults)")
+
+
+def test_a_failed_cell_stops_no_other_and_is_tried_again(data, tmp_path, monkeypatch):
+    out, plain = tmp_path / "study", Model.predict
+
+    def broken(self, rows):
+        if self.method == "pattern" and not rows.present.any(axis=1).all():
+            raise RuntimeError("the loss is not finite\nand more")
+        return plain(self, rows)
+
+    monkeypatch.setattr(Model, "predict", broken)
+    first = run_study(_plan(data), out)
+    assert (first.ran, len(first.failed)) == (3, 1)
+    cell, line = first.failed[0]
+    assert cell.startswith("pattern-mcar0.5")
+    assert line == "RuntimeError: the loss is not finite"
+    results = read_results(out)
+    assert results.failed[0]["error"] == line
+    assert results.failed[0]["at"].startswith("test_run.py:")
+    assert results.unfinished == 1
+    monkeypatch.setattr(Model, "predict", plain)
+    assert run_study(_plan(data), out).ran == 1
+    assert read_results(out).failed == ()
+    assert not list(out.rglob("*.failed.json"))
+
+
+def test_a_fit_that_fails_fails_its_cells(data, tmp_path, monkeypatch):
+    out = tmp_path / "study"
+
+    def broken(self, *args, **kwargs):
+        raise DataError("rows are too few; got 3; add some")
+
+    monkeypatch.setattr(Model, "fit", broken)
+    found = run_study(_plan(data, ("pattern",)), out)
+    assert (found.ran, len(found.failed)) == (0, 2)
+    assert found.failed[0][1] == "the fit failed: rows are too few; got 3; add some"
+    assert len(read_results(out).failed) == 1
+
+
+def test_a_full_disk_stops_the_study(data, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(work, "write_evaluation", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_study(_plan(data), tmp_path / "study")
+    assert list((tmp_path / "study" / "fits").glob("*.failed.json")) == []
+
+
+def test_methods_share_test_rows_and_patterns(data, tmp_path):
+    out = tmp_path / "study"
+    run_study(_plan(data, seeds=2, folds=3), out)
+    results, dataset = read_results(out), Dataset.load(data)
+    seen = {}
+    for at in (At("none", 0.0), At("mcar", 0.5)):
+        for unit in results.units("pattern", at):
+            one, two = (
+                next(c for c in results.group(m, at) if c.unit == unit).predicted
+                for m in ("pattern", "logistic")
+            )
+            np.testing.assert_array_equal(one.row_id, two.row_id)
+            np.testing.assert_array_equal(one.absence, two.absence)
+            seen.setdefault((at, unit[0]), []).append(one)
+    for parts in seen.values():
+        rows = np.concatenate([p.row_id for p in parts])
+        assert sorted(rows) == sorted(dataset.row_id)  # every row is tested once per seed
+    assert len(list((out / "shifts").iterdir())) == 2  # one per seed, for both methods
+    for path in (out / "shifts").iterdir():
+        pattern = LossPattern.load(path)
+        seed = pattern.spec["seed"]
+        for p in seen[At("mcar", 0.5), seed]:
+            expected = pattern.apply(dataset[np.isin(dataset.row_id, p.row_id)]).absence
+            np.testing.assert_array_equal(p.absence, expected)
+    splits = [np.concatenate([p.row_id for p in seen[At("none", 0.0), s]][:1]) for s in (0, 1)]
+    assert set(splits[0]) != set(splits[1])
+
+
+def test_the_record_of_an_evaluation(data, tmp_path):
+    out = tmp_path / "study"
+    run_study(_plan(data), out)
+    cell = read_results(out).group("logistic", At("mcar", 0.5))[0]
+    record, p = cell.record, cell.predicted
+    assert (out / "fits" / record["fit"] / "fit.json").exists()
+    assert (out / "shifts" / f"{record['pattern']}.parquet").exists()
+    assert record["data"] == Dataset.load(data).fingerprint()
+    assert record["absence"]["requested"] == 0.5
+    assert record["absence"]["achieved"] == pytest.approx((p.absence == 2).mean())
+    nothing = (p.absence > 0).all(axis=1)
+    assert record["absence"]["empty_rows"] == pytest.approx(nothing.mean())
+    assert record["shift"]["shift"] == "mcar"
+    assert "completely at random" in record["shift"]["text"]
+    assert record["method"]["family"] == "classic"
+    assert set(record["metrics"]) == set(METRICS)
+    assert record["versions"]["torch"] == torch.__version__
+    known = json.loads((out / "fits" / record["fit"] / "fit.json").read_text())
+    assert known["fingerprint"] == record["fit_fingerprint"]
+
+
+def test_training_under_loss_fits_once_per_rate(data, tmp_path, monkeypatch):
+    seen, plain = [], Model.fit
+
+    def looked(self, rows, **kwargs):
+        seen.append(float((rows.absence == 2).mean()))
+        return plain(self, rows, **kwargs)
+
+    monkeypatch.setattr(Model, "fit", looked)
+    out = tmp_path / "study"
+    plan = _plan(data, ("pattern",), rates=(0, 0.3, 0.6), absent_at="both")
+    run_study(plan, out)
+    assert len(seen) == 3
+    np.testing.assert_allclose(seen, [0, 0.3, 0.6], atol=0.1)
+    results = read_results(out)
+    assert results.rates("mcar") == (0.0, 0.3, 0.6)
+    assert results.unfinished == 0
+
+
+def test_labels_of_test_rows_change_no_prediction(tmp_path):
+    """With a published split, what is learned does not depend on the labels of test rows."""
+    split = np.where(np.arange(90) % 3 == 0, "test", "")
+    plain = _data(split=split)
+    rng = np.random.default_rng(1)
+    test = np.flatnonzero(split == "test")
+    target = plain.target.copy()
+    target[test] = rng.permutation(target[test])
+    shuffled = plain.replace(target=target)
+    found = []
+    for name, one in (("plain", plain), ("shuffled", shuffled)):
+        one.save(tmp_path / name)
+        out = tmp_path / f"{name}-study"
+        run_study(_plan(tmp_path / name, ("logistic",)), out)
+        p = read_results(out).group("logistic", At("mcar", 0.5))[0].predicted
+        found.append(p)
+    assert (found[0].target != found[1].target).any()
+    np.testing.assert_array_equal(found[0].row_id, found[1].row_id)
+    np.testing.assert_array_equal(*(p.outputs["probability"] for p in found))
+
+
+def test_unlabelled_rows_are_not_scored(tmp_path):
+    plain = _data()
+    target = plain.target.copy()
+    target[::4] = np.nan
+    plain.replace(target=target).save(tmp_path / "data")
+    out = tmp_path / "study"
+    run_study(_plan(tmp_path / "data", ("pattern",), folds=3, rates=(0,)), out)
+    rows = np.concatenate([c.predicted.row_id for c in read_results(out).cells])
+    assert sorted(rows) == sorted(plain.row_id[~np.isnan(target)])
+
+
+@pytest.mark.processes
+def test_the_number_of_jobs_changes_nothing(data, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    plan = {"seeds": 2, "rates": (0, 0.5)}
+    run_study(_plan(data, **plan), one)
+    outcome = run_study(_plan(data, **plan, jobs=2), two)
+    assert (outcome.ran, outcome.failed) == (8, ())
+    assert _files(one, "predictions").keys() == _files(two, "predictions").keys()
+    for a, b in zip(read_results(one).cells, read_results(two).cells, strict=True):
+        np.testing.assert_array_equal(*(c.predicted.outputs["probability"] for c in (a, b)))
+        assert a.record["fit_fingerprint"] == b.record["fit_fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"methods": ("bosting",)}, UnknownNameError, "did you mean 'boosting'"),
+        ({"mechanisms": ("mcra",)}, UnknownNameError, "did you mean 'mcar'"),
+        ({"mechanisms": ("noise",)}, SettingError, "'noise' does not; name mcar or mnar"),
+        ({"mechanisms": ("mnar:odds=2",)}, UnknownNameError, "unknown setting of shift 'mnar'"),
+        ({"metrics": ("rmse",)}, SettingError, "is for regression targets"),
+        ({"metrics": ("auorc",)}, UnknownNameError, "did you mean 'auroc'"),
+        ({"settings": {"*": {"widht": 3}}}, UnknownNameError, "unknown setting"),
+        ({"settings": {"aum": {"width": 3}}}, SettingError, "or one of its methods; got 'aum'"),
+        ({"settings": {"*": {"seed": 3}}}, SettingError, "a study sets method and seed by itself"),
+    ],
+)
+def test_a_plan_without_meaning_is_refused_before_anything_is_written(
+    data, tmp_path, change, error, message
+):
+    out = tmp_path / "study"
+    with pytest.raises(error, match=message):
+        run_study(_plan(data, **{"methods": ("pattern",), **change}), out)
+    assert not out.exists()
+
+
+def test_data_without_labels_are_refused(tmp_path):
+    _data().replace(target=None, task=None).save(tmp_path / "data")
+    with pytest.raises(SettingError, match="a study needs data with a target; these have none"):
+        run_study(_plan(tmp_path / "data"), tmp_path / "study")
+
+
+def test_the_folder_of_something_else_is_left_alone(data, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letters.txt").write_text("dear")
+    with pytest.raises(StorageError, match="holds other files and no study.json"):
+        run_study(_plan(data), other)
+    assert [p.name for p in other.iterdir()] == ["letters.txt"]
+    with pytest.raises(StorageError, match="is a file; choose another name"):
+        run_study(_plan(data), other / "letters.txt")
+    shutil.rmtree(other)
+    other.mkdir()
+    (other / "study.json").write_text(json.dumps({"format": "amodal-study", "version": 99}))
+    with pytest.raises(StorageError, match="found amodal-study 99"):
+        run_study(_plan(data), other)
+
+
+def test_a_stored_fit_that_is_damaged_fails_its_cells(data, tmp_path):
+    out = tmp_path / "study"
+    run_study(_plan(data, ("pattern",)), out)
+    for path in (out / "evaluations").iterdir():
+        path.unlink()
+    fit = next((out / "fits").iterdir())
+    (fit / "model.json").write_text("{")
+    found = run_study(_plan(data, ("pattern",)), out)
+    assert (found.ran, len(found.failed)) == (0, 2)
+    assert issubclass(AmodalError, Exception)
+    assert "the fit failed" in found.failed[0][1]
