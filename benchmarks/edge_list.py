@@ -139,7 +139,7 @@ class EdgeListAUM(nn.Module):
 
     def __init__(self, method: AUM, *, joined: bool = False) -> None:
         super().__init__()
-        m, d, p = len(method.names), method.width, method.node_dropout.p
+        m, d, p = len(method.names), method.width, method.mean_head.dropout if isinstance(method.mean_head.dropout, float) else method.mean_head.dropout.p
         self.task, self.task_loss = method.task, method.task_loss
         self.theta, self.clamp, self.start = method.theta, method.clamp, method.start
         self.beta, self.contrast = method.beta, method.contrast

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ from amodal.data.dataset import Dataset
 from amodal.errors import DataError, SettingError, StorageError, unknown_name
 from amodal.metrics import Interval, score, select
 from amodal.shifts import LossRates, Shift
-from amodal.study.disclosure import is_small, safe_share
-from amodal.study.predictions import output_columns
 from amodal.training.checkpoint import write_atomic
 from amodal.types import LOST, Task
 
@@ -74,7 +72,7 @@ def prediction_table(model: Model, data: Dataset) -> pa.Table:
     names = [m.name for m in model.modalities_]
     columns: dict[str, pa.Array] = {"row_id": pa.array(data.row_id.tolist(), pa.string())}
     outputs = found.outputs()
-    for output, titles in output_columns(model.task_).items():
+    for output, titles in _output_names(model.task_).items():
         columns |= _columns(titles, outputs[output])
     for kind in ("reliability", "reliance"):
         values = getattr(found, kind)
@@ -91,6 +89,16 @@ def prediction_table(model: Model, data: Dataset) -> pa.Table:
         "absence": {"0": "present", "1": "not measured", "2": "lost"},
     }
     return pa.table(columns).replace_schema_metadata({"amodal": json.dumps(facts)})
+
+
+def _output_names(task: Task) -> dict[str, list[str]]:
+    """Output of a prediction -> names of its columns."""
+    if task.kind == "regression":
+        return {"mean": ["mean"], "std": ["std"]}
+    several = task.kind != "binary"
+    return {
+        "probability": [f"probability_{c}" for c in task.classes] if several else ["probability"]
+    }
 
 
 def _columns(names: Sequence[str], values: Any, *, rows: int = 0) -> dict[str, pa.Array]:
@@ -165,6 +173,7 @@ class Evaluation:
         rows: "test": those set aside when the model was trained; "all": every labelled row.
         n: labelled rows evaluated.
         groups: distinct groups among them, by which intervals are resampled; None without groups.
+        modalities: of the data.
         fitted: rows among them that the model was fitted or chosen on.
         same: the data are those that the model was trained on: by their content ("content"), by
             their row ids alone ("row ids"), or not at all ("").
@@ -179,43 +188,31 @@ class Evaluation:
     rows: str
     n: int
     groups: int | None
+    modalities: int
     fitted: int
     same: str
     data: str
     shift: Mapping[str, Any] | None = None
     describe: str = ""
     rates: LossRates | None = None
-    modalities: int = field(default=1, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; NaN, counts below ten and shares that tell one are null."""
+        """A JSON object with the exact counts, for one's own eyes; NaN becomes null."""
         shift = None
         if self.shift is not None:
-            shift = {**_finite(self.shift), "rates": self._rates()}
+            rates = None if self.rates is None else self.rates.to_json()
+            shift = {**_finite(self.shift), "rates": rates}
         return {
             "metrics": {name: interval.to_json() for name, interval in self.metrics.items()},
             "rows": self.rows,
-            "n": None if is_small(self.n) else self.n,
-            "groups": None if self.groups is None or is_small(self.groups) else self.groups,
+            "n": self.n,
+            "groups": self.groups,
+            "modalities": self.modalities,
             "task": self.task.to_json(),
             "same_data": self.same or None,
             "shift": shift,
             "fingerprints": {"data": self.data},
         }
-
-    def _rates(self) -> dict[str, Any] | None:
-        if self.rates is None:
-            return None
-        found = self.rates.to_json()
-        pairs = self.n * self.modalities
-        sizes = dict.fromkeys(("achieved", "achieved_present", "natural_absence"), pairs)
-        sizes |= dict.fromkeys(("neutral", "empty_before", "empty_rows", "kept_rows"), self.n)
-        guarded = {k: safe_share(found[k], size) for k, size in sizes.items()}
-        own = {
-            name: {k: v if k == "expected" else safe_share(v, self.n) for k, v in each.items()}
-            for name, each in found["per_modality"].items()
-        }
-        return {**found, **guarded, "per_modality": own}
 
 
 def evaluate(
@@ -274,10 +271,10 @@ def evaluate(
         rows,
         n=len(used),
         groups=None if used.group is None else len(np.unique(used.group)),
+        modalities=data.shape[1],
         fitted=int(np.isin(used.row_id, known).sum()),
         same=same,
         data=fingerprint,
-        modalities=data.shape[1],
         **facts,
     )
 

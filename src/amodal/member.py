@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,12 +25,24 @@ from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
 from amodal.settings import resolve_settings
-from amodal.training import fit, predict_batches
+from amodal.training import device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
 
 __all__ = ["Member", "fit_member", "load_member"]
 
 _FORMAT, _VERSION = "amodal-member", 1
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    EOFError,
+    SafetensorError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(eq=False)
@@ -61,8 +75,9 @@ class Member:
         scaled = self.scaler.apply(data)
         if self.neural:
             dtype = next(self.method.parameters()).dtype
-            self.method.to(device)
-            found = predict_batches(self.method, to_batch(scaled, device, dtype)).cpu()
+            place = device_of(device)
+            self.method.to(place)
+            found = predict_batches(self.method, to_batch(scaled, place, dtype)).cpu()
         else:
             found = self.method.predict(scaled).cpu()
         if found.task.kind == "regression":
@@ -165,12 +180,12 @@ def load_member(folder: Path) -> Member:
             )
         scaler = Scaler.from_state(body["scaler"], load_arrays(folder / "scaler.safetensors"))
         method = _load_method(folder, body, scaler)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
-        if isinstance(e, CheckpointError):
-            raise
+    except CheckpointError:
+        raise
+    except _UNREADABLE as error:
         raise CheckpointError(
             "a stored model consists of member.json and the files that it names; those in "
-            f"{folder.parent.name}/{folder.name} cannot be read ({type(e).__name__}); train it again"
+            f"{folder.parent.name}/{folder.name} cannot be read ({type(error).__name__}); train it again"
         ) from None
     base = torch.tensor(body["base"])
     return Member(body["method"], body["settings"], scaler, method, base, body["history"])

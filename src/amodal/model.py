@@ -295,7 +295,7 @@ class Model(BaseEstimator):
         """
         self._fitted()
         folder = Path(folder)
-        known = {"model.json", "rows.json"}
+        known = {"model.json", "rows.json", "run.json"}
         if folder.is_file() or (
             folder.is_dir()
             and any(p.name not in known and not p.name.startswith("member-") for p in folder.iterdir())

@@ -83,6 +83,16 @@ def test_without_outcomes_without_a_modality_in_any_order(call, aum, data, tmp_p
     np.testing.assert_allclose(table["probability"].to_numpy()[::-1], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("which", ["aum", "logistic"])
+def test_no_rows_and_one(request, call, data, tmp_path, which):
+    found, run = Dataset.load(data), request.getfixturevalue(which)
+    for n in (0, 1):
+        found[:n].save(tmp_path / f"d{n}")
+        result = call("predict", run, tmp_path / f"d{n}", "--out", tmp_path / f"p{n}.parquet")
+        assert (result.code, result.bug) == (0, None), result.err
+        assert pq.read_table(tmp_path / f"p{n}.parquet").num_rows == n
+
+
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
 def test_other_tasks(call, task, tmp_path):
     rng = np.random.default_rng(0)

@@ -98,6 +98,8 @@ def test_make_reads_types_and_refuses_names():
         make("aum", ["seed=3"], precision="32", own=OWN)
     with pytest.raises(SettingError, match="precision must be one of"):
         make("aum", [], precision="8", own=OWN)
+    with pytest.raises(SettingError, match="seed is a whole number from 0"):
+        make("aum:seed=-1", [], precision="32", own=OWN)
     with pytest.raises(SettingError, match="at least 1 member"):
         make("aum", [], precision="32", own={**OWN, "ensemble": 0})
     with pytest.raises(UnknownNameError, match="unknown calibration"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,6 +128,23 @@ def test_scores_are_kept_and_read_again(binary, monkeypatch):
     for name in first:
         np.testing.assert_array_equal(first[name].samples, again[name].samples)
         assert first[name].interval == again[name].interval
+
+
+@pytest.mark.processes
+def test_filling_in_several_processes_changes_nothing(single, tmp_path):
+    told = []
+    for jobs in (1, 2):
+        shutil.copytree(single.folder, tmp_path / str(jobs))
+        shutil.rmtree(tmp_path / str(jobs) / "summary", ignore_errors=True)
+        pool = Pool(read_results(tmp_path / str(jobs)))
+        pool.fill(jobs=jobs, progress=lambda *x: told.append(x))
+    one, two = (sorted((tmp_path / str(j) / "summary").iterdir()) for j in (1, 2))
+    assert [p.name for p in one] == [p.name for p in two]
+    for a, b in zip(one, two, strict=True):
+        with np.load(a) as first, np.load(b) as second:
+            np.testing.assert_array_equal(first["all:auroc"], second["all:auroc"])
+    assert told[0] == (0, 4, "scores")
+    assert told[-1] == (4, 4, "mean, mcar 0.5")
 
 
 def test_damaged_kept_scores_are_computed_anew(binary):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from amodal.evaluation import Evaluation
     from amodal.shifts import Shift
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "guarded"]
 
 
 def evaluate(
@@ -62,12 +62,33 @@ def evaluate(
     if not json:
         _show(found, f"{model.method} on {data}")
         return
-    record = {"run": str(run), "method": model.method, "data": data, **found.to_json()}
+    record = {"run": str(run), "method": model.method, "data": data, **guarded(found)}
     record["fingerprints"] |= {
         "model": model_fingerprint(run),
         "trained_on": trained_on.get("fingerprint"),
     }
     as_json(record)
+
+
+def guarded(found: Evaluation) -> dict[str, Any]:
+    """The evaluation as JSON, counts below ten and shares from which one follows as null."""
+    from amodal.study.disclosure import is_small, safe_share
+
+    record = found.to_json()
+    for name in ("n", "groups"):
+        record[name] = None if is_small(record[name] or 0) else record[name]
+    rates = (record["shift"] or {}).get("rates")
+    if not rates:
+        return record
+    pairs = found.n * found.modalities
+    sizes = dict.fromkeys(("achieved", "achieved_present", "natural_absence"), pairs)
+    sizes |= dict.fromkeys(("neutral", "empty_before", "empty_rows", "kept_rows"), found.n)
+    rates |= {k: safe_share(rates[k], size) for k, size in sizes.items()}
+    rates["per_modality"] = {
+        name: {k: v if k == "expected" else safe_share(v, found.n) for k, v in own.items()}
+        for name, own in rates["per_modality"].items()
+    }
+    return record
 
 
 def _shift(absent: float | None, mechanism: str | None, seed: int) -> Shift | None:

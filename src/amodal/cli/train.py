@@ -95,6 +95,8 @@ def make(method: str, pairs: Sequence[str], *, precision: str, own: Mapping[str,
         given["precision"] = precision
     name, inline = parse_method(method)
     chosen = {k: coerce(k, inline.pop(k, v), v) for k, v in own.items()}
+    if chosen["seed"] < 0:
+        raise SettingError(f"a seed is a whole number from 0; got {chosen['seed']}; change it")
     if chosen["ensemble"] < 1:
         raise SettingError(
             f"an ensemble has at least 1 member; got {chosen['ensemble']}; change it"

@@ -17,7 +17,7 @@ from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import NeuralMethod, head
 from amodal.nn import gaussian
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate
-from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
@@ -100,6 +100,8 @@ class AUM(NeuralMethod):
         contrast: float = 0.1,
         two_stage: bool = True,
         clamp: float = 4.0,
+        latent: int = 0,
+        mean_depth: int = 2,
         start: float = -1.0,
         gain: float = 3.0,
         draws: int = 16,
@@ -115,11 +117,14 @@ class AUM(NeuralMethod):
         self.two_stage = two_stage and not self.constant
         self.beta = beta if vib else 0.0
         self.contrast = contrast
-        m, d, p = len(self.names), self.width, encoder.dropout
-        self.mean_head = GroupedMLP(m, d, d, dropout=p, gain=gain)
+        m, w, p = len(self.names), self.width, encoder.dropout
+        self.latent = d = latent or w
         self.start = start
+        self.mean_head = (
+            GroupedLinear(m, w, d) if mean_depth == 1 else GroupedMLP(m, w, d, dropout=p, gain=gain)
+        )
         # Constant at first, so that attention is uniform until stage 2.
-        self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
+        self.variance_head = None if self.constant else GroupedMLP(m, w, d, gain=0.0)
         if aggregation == "paper":
             self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
             self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
@@ -128,7 +133,7 @@ class AUM(NeuralMethod):
             self.register_buffer("node_count", torch.zeros(layers - 1, m))
         self.node_dropout = nn.Dropout(p)
         self.projection = nn.Linear(d, d)
-        self.head = head(d, 2 * d, task.param_size, p)
+        self.head = head(w, d + w, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
         self.register_buffer("conflict_quantiles", torch.linspace(0, 1, 101))
 
@@ -151,7 +156,7 @@ class AUM(NeuralMethod):
         if self.variance_head is None:
             log_var = torch.zeros_like(mean)
         else:
-            log_var = self.variance_head(hidden).float() + self.start
+            log_var = gaussian.full(self.variance_head(hidden)) + self.start
             log_var = log_var.clamp(-self.clamp, self.clamp)
         return Edges(mean, log_var, batch.present)
 
@@ -163,7 +168,8 @@ class AUM(NeuralMethod):
         mean = self._pass_messages(edges, alpha, track)
         var = (alpha.square()[..., None] * select_present(select_present(edges.log_var, edges.present).exp(), edges.present)).sum(1)
         some = edges.present.any(1, keepdim=True)
-        mean = torch.where(some, mean.float(), mean.new_zeros((), dtype=torch.float))
+        mean = gaussian.full(mean)
+        mean = torch.where(some, mean, mean.new_zeros(()))
         return Fused(mean, torch.where(some, var, var.new_ones(())), alpha)
 
     def attend(self, edges: Edges) -> Float[Tensor, "n m"]:
@@ -202,7 +208,7 @@ class AUM(NeuralMethod):
         mean, count = self.layers[level].to_modalities(row, edge, present)
         if track:
             with torch.no_grad():
-                self._track(level, mean.float(), count.float())
+                self._track(level, mean.to(self.node_mean.dtype), count.to(self.node_count.dtype))
         return mean
 
     def _track(self, depth: int, mean: Tensor, count: Tensor, memory: float = 0.9) -> None:
@@ -226,7 +232,7 @@ class AUM(NeuralMethod):
                 edges = self.edges(batch)
                 row, _, _, edge = self._state_before(level, edges, self.attend(edges))
                 mean, number = layer.to_modalities(row, edge, batch.present)
-                total += mean.float() * number.float()[:, None]
+                total += mean * number[:, None]
                 count += number
             self.node_mean[level] = total / count.clamp_min(1)[:, None]
             self.node_count[level] = count
@@ -263,7 +269,7 @@ class AUM(NeuralMethod):
         return loss + 0.5 * contrast_labels(first[known], second[known], same)
 
     def _decode(self, latent: Tensor, evidence: Tensor) -> Float[Tensor, "*s n p"]:
-        evidence = evidence.to(latent.dtype).expand(latent.shape)
+        evidence = evidence.to(latent.dtype).expand(*latent.shape[:-1], -1)
         return self.head(torch.cat([latent, evidence], -1))
 
     # -- prediction -----------------------------------------------------------------------------
@@ -276,7 +282,7 @@ class AUM(NeuralMethod):
         if self.widen:
             var = self._widened(var, p)
         latent = fused.mean + var.sqrt() * self.draws[:, None]
-        params = mix_params(self.task, self._decode(latent, self.evidence(batch)).float())
+        params = mix_params(self.task, gaussian.full(self._decode(latent, self.evidence(batch))))
         log_var = select_present(edges.log_var, edges.present)
         collapsed = (log_var.abs() >= 0.99 * self.clamp).float().mean(-1)
         fields = {
@@ -308,7 +314,8 @@ class AUM(NeuralMethod):
 
     @torch.no_grad()
     def calibrate_conflict(self, predictions: Prediction) -> None:
-        known = predictions.conflict[~predictions.conflict.isnan()].float()
+        known = predictions.conflict[~predictions.conflict.isnan()]
+        known = known.to(self.conflict_quantiles.dtype)
         if len(known) >= 20:
             grid = torch.quantile(known, torch.linspace(0, 1, 101, device=known.device))
             grid[0], grid[-1] = 0.0, 1.0

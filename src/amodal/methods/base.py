@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import unknown_name
+from amodal.nn.gaussian import full
 from amodal.types import Modality, Task
 from amodal.values import Values
 
@@ -213,7 +214,7 @@ class NeuralMethod(nn.Module):
         self, params: Float[Tensor, "n p"], present: Bool[Tensor, "n m"], **fields: Any
     ) -> Prediction:
         """A `Prediction` from raw parameters: class weights undone, empty rows at the base rate."""
-        params = params.float()
+        params = full(params)
         if self.class_weight == "balanced":
             shift = class_weights(self.task, self.base).log()
             shift = shift[1:] - shift[:1] if self.task.kind == "binary" else shift
@@ -230,7 +231,7 @@ class NeuralMethod(nn.Module):
         if not bool(use.any()):
             return params.sum() * 0.0
         target = batch.target[use]
-        nll = -self.task.dist(params[use].float()).log_prob(target)
+        nll = -self.task.dist(full(params[use])).log_prob(target)
         weight = torch.ones_like(nll) if batch.weight is None else batch.weight[use]
         if self.class_weight == "balanced":
             weight = weight * class_weights(self.task, self.base)[target.long()]

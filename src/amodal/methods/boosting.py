@@ -8,56 +8,78 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from amodal.errors import SettingError
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
+from amodal.types import Task
 
 __all__ = ["Boosting"]
 
-_MOST_TREES = 500
 _PATIENCE = 15
+_SMALL = 1000
+_SMALL_STEPS = 200
+_BLIND_STEPS = 50  # with nothing to stop on
+_BINS = 64
 _SHAPES = (  # leaves, rows in a leaf, l2 penalty, share of features tried at a split
     (15, 40, 10.0, 0.2),
     (8, 40, 1.0, 0.3),
     (4, 20, 1.0, 0.3),
     (15, 20, 1.0, 1.0),
-    (31, 20, 10.0, 0.2),
 )
 
 
 class Boosting(ClassicMethod):
     """Gradient boosting with histograms; the strongest of the classic methods as a rule.
 
-    Shapes of the trees are tried on validation rows, each with as many steps as their log loss
+    Four shapes of trees are tried on validation rows, each with as many steps as their log loss
     asks for; then, with the best of them, unknown numbers at their mean instead of in a branch of
     their own, and half the learning rate. Missing indicators are given in either case. The final
     fit on training and validation rows takes the number of steps found.
+
+    Below 1,000 rows steps are larger and at most 200. Numbers enter in 64 bins: at a few thousand
+    rows as good as 255, in half the time.
+
+    Args:
+        task: what is predicted.
+        trees: most steps; each is one tree (multiclass: one per class).
+        augment, search, n_jobs: see `ClassicMethod`.
+
+    Raises:
+        SettingError: no tree.
     """
 
     name: ClassVar[str] = "boosting"
     title: ClassVar[str] = "Gradient boosting"
     reference: ClassVar[str] = "Ke et al., LightGBM, NeurIPS (as in scikit-learn)"
     year: ClassVar[int] = 2017
+    folds: ClassVar[int] = 3
+    stops: ClassVar[bool] = True
+
+    def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:
+        super().__init__(task, **settings)
+        if trees < 1:
+            raise SettingError(f"trees must be at least 1; got {trees}; change it")
+        self.trees = trees
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:
-        few = max(2, len(rows) // 40)
+        small = len(rows) < _SMALL
+        few = max(5, len(rows) // 40)
         return [
             {
-                "learning_rate": 0.06,
+                "learning_rate": 0.1 if small else 0.06,
                 "max_leaf_nodes": leaves,
                 "min_samples_leaf": min(least, few),
                 "l2_regularization": penalty,
                 "max_features": share,
-                "max_iter": 100,
+                "max_iter": min(self.trees, _BLIND_STEPS),
                 "impute": False,
             }
             for leaves, least, penalty, share in _SHAPES
         ]
 
     def refine(self, best: dict[str, Any]) -> list[dict[str, Any]]:
-        return [
-            {**best, "impute": True},
-            {**best, "learning_rate": best["learning_rate"] / 2},
-        ]
+        slow = {"learning_rate": best["learning_rate"] / 2}
+        return [{**best, "impute": True}, {**best, **slow}]
 
     def train(
         self,
@@ -69,24 +91,20 @@ class Boosting(ClassicMethod):
     ) -> tuple[Any, dict[str, Any]]:
         classes = self.task.is_classification
         kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-        tree = {k: v for k, v in settings.items() if k not in ("impute", "max_iter")}
-        if held is None:
-            model = kind(
-                max_iter=settings["max_iter"],
-                early_stopping=False,
-                categorical_features=None,
-                random_state=self.seed,
-                **tree,
-            )
-            return model.fit(x, y, sample_weight=weight), settings
+        most = min(self.trees, _SMALL_STEPS) if len(y) < _SMALL else self.trees
+        given = {k: v for k, v in settings.items() if k != "impute"}
+        if held is not None:
+            given["max_iter"] = most
         model = kind(
-            max_iter=_MOST_TREES,
-            early_stopping=True,
+            **given,
+            early_stopping=held is not None,
             n_iter_no_change=_PATIENCE,
+            max_bins=_BINS,
             categorical_features=None,
             random_state=self.seed,
-            **tree,
         )
+        if held is None:
+            return model.fit(x, y, sample_weight=weight), settings
         model.fit(
             x, y, sample_weight=weight, X_val=held[0], y_val=held[1], sample_weight_val=held[2]
         )

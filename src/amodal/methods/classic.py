@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
@@ -24,7 +25,11 @@ __all__ = ["TRUSTED", "ClassicMethod"]
 _MOST = 15.0
 """Log odds beyond this are cut: no row is that certain."""
 
-_SIDES = ("plain", "lossy")
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Looking for the libraries that have threads takes long: it is done once."""
+    return ThreadpoolController()
 
 
 class ClassicMethod:
@@ -37,7 +42,7 @@ class ClassicMethod:
 
     **Settings** are chosen on validation rows by log loss (regression: squared error), then the
     estimator is fitted on training and validation rows together. Where validation rows are too few
-    to tell, both are cut into five folds for the choice (`classic_rows.selection_pairs`).
+    to tell, both are cut into folds for the choice (`classic_rows.selection_pairs`).
 
     **Losses.** An estimator that never saw a loss is over-confident under losses; one that learned
     from copies of the rows with random losses is slightly worse where nothing is lost. So two are
@@ -70,6 +75,11 @@ class ClassicMethod:
     cheap: ClassVar[bool] = False
     """Whether settings are searched anew for the rows with losses."""
 
+    stops: ClassVar[bool] = False
+    """Whether training stops early on held-out rows."""
+    folds: ClassVar[int] = 5
+    """Folds for the choice of settings where validation rows are few."""
+
     def __init__(
         self, task: Task, *, augment: bool = True, search: bool = True, n_jobs: int = 1
     ) -> None:
@@ -79,6 +89,8 @@ class ClassicMethod:
         self.augment, self.search, self.n_jobs = augment, search, n_jobs
         self._base: torch.Tensor | None = None
         self._columns: tuple[str, ...] = ()
+        self._modalities: tuple[str, ...] = ()
+        self.seed = 0
         self._heads: list[dict[str, Head]] = []
 
     @classmethod
@@ -126,9 +138,9 @@ class ClassicMethod:
         self._base = self._base_rate(train)
         self._columns = numbers(train[:0]).names if self.values else ()
         self._modalities = train.names
-        self.seed = int(seed) % 2**31
+        self.seed = int(seed) % 2**31  # scikit-learn takes no larger one
         labels = len(self.task.classes) if self.task.kind == "multilabel" else 1
-        with threadpool_limits(self._threads()):
+        with self._limit():
             self._heads = [self._fit_label(rows.label(k)) for k in range(labels)]
         return self
 
@@ -164,10 +176,12 @@ class ClassicMethod:
         classes = {"binary": 2, "multilabel": 2, "multiclass": len(self.task.classes)}
         refine = self.refine if self.search and not again else lambda best: []
         kinds = classes.get(self.task.kind, 0)
-        return Recipe(self.train, grid, refine, kinds, self.values, self.seed)
+        return Recipe(
+            self.train, grid, refine, kinds, self.values, self.seed, self.folds, self.stops
+        )
 
-    def _threads(self) -> int | None:
-        return None if self.n_jobs < 0 else self.n_jobs
+    def _limit(self) -> Any:
+        return _threads().limit(limits=None if self.n_jobs < 0 else self.n_jobs)
 
     def predict(self, data: Dataset) -> Prediction:
         """The prediction for the rows of `data`, in float64.
@@ -184,7 +198,7 @@ class ClassicMethod:
                 "rows must have the columns of the training rows; these differ; "
                 "scale them with the scaler of the training rows"
             )
-        with threadpool_limits(self._threads()):
+        with self._limit():
             found = [self._predict_label(heads, table.x, data.absence) for heads in self._heads]
         params = np.concatenate(found, axis=1)
         empty = ~data.present.any(axis=1)
@@ -243,19 +257,25 @@ class ClassicMethod:
             CheckpointError: an estimator that does not fit the state, or would read out of bounds.
             KeyError: something lacks.
         """
-        self._base = torch.tensor(state["base"], dtype=torch.float64)
+        heads = [
+            {
+                side: self._restore_head(facts[side], estimators, f"label{k}-{side}")
+                for side in facts
+            }
+            for k, facts in enumerate(state["heads"])
+        ]
+        base = torch.tensor(state["base"], dtype=torch.float64)
+        self._base, self._heads = base, heads
         self._columns, self._modalities = tuple(state["columns"]), tuple(state["modalities"])
-        self._heads = []
-        for k, heads in enumerate(state["heads"]):
-            found = {}
-            for side in (s for s in _SIDES if s in heads):
-                facts = heads[side]
-                estimator = None if facts["constant"] else estimators[f"label{k}-{side}"]
-                found[side] = Head.from_json(facts, estimator)
-                if estimator is not None:
-                    check_estimator(estimator, found[side].design.width)
-            self._heads.append(found)
         return self
+
+    def _restore_head(
+        self, facts: Mapping[str, Any], estimators: Mapping[str, Any], name: str
+    ) -> Head:
+        head = Head.from_json(facts, None if facts["constant"] else estimators[name])
+        if head.estimator is not None:
+            check_estimator(head.estimator, head.design.width)
+        return head
 
     @property
     def held(self) -> list[Held | None]:

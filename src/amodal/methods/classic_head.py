@@ -31,6 +31,8 @@ class Recipe:
         classes: number of classes; 0 for regression.
         values: whether the estimator reads numbers, or codes of absence alone.
         seed: of folds, losses and the estimator.
+        folds: their number, where validation rows are few.
+        stops: whether `train` changes settings, so that even one candidate has to be tried.
     """
 
     train: Callable[..., tuple[Any, dict[str, Any]]]
@@ -39,6 +41,8 @@ class Recipe:
     classes: int
     values: bool
     seed: int
+    folds: int = 5
+    stops: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +141,10 @@ def fit_head(rows: Examples, recipe: Recipe, *, losses: bool) -> Head:
         recipe: how estimators are made and what is tried.
         losses: learn from, and choose on, copies with random losses as well.
     """
-    pairs = selection_pairs(rows, classes=recipe.classes > 0, seed=recipe.seed)
+    # One candidate, known in full: nothing to choose, and only regression needs this head's errors.
+    settled = losses and recipe.classes > 0 and len(recipe.grid) == 1 and not recipe.stops
+    pairs = selection_pairs(rows, classes=recipe.classes > 0, folds=recipe.folds, seed=recipe.seed)
+    pairs = [] if settled else pairs
     parts = [_Part.cut(rows, fit, score, recipe, losses=losses) for fit, score in pairs]
     tried: list[tuple[float, dict[str, Any], Held]] = []
 

@@ -14,7 +14,6 @@ from amodal.types import LOST, PRESENT
 __all__ = ["Examples", "gather", "numbers", "selection_pairs"]
 
 _ENOUGH = 100.0
-_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +128,14 @@ def _groups(data: Dataset) -> np.ndarray:
 
 
 def selection_pairs(
-    rows: Examples, *, classes: bool, seed: int
+    rows: Examples, *, classes: bool, folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs (rows to fit on, rows to score on) by which settings are chosen.
 
     Validation rows do where they tell enough: n min(1, 2 (1 - sum p_c^2)) of at least 100, with
     the shares p_c of the classes (a rare event tells little). Else training and validation rows
-    together are cut into five folds, groups whole and targets spread evenly: a choice by a handful
-    of rows would be chance. Fewer than two groups give no pair.
+    together are cut into `folds` parts, groups whole and targets spread evenly: a choice by a
+    handful of rows would be chance. Fewer than two groups give no pair.
 
     Returns:
         list of (``Bool[n]``, ``Bool[n]``).
@@ -148,7 +147,7 @@ def selection_pairs(
     if told >= _ENOUGH and not rows.held.all():
         return [(~rows.held, rows.held)]
     names, position = np.unique(rows.group, return_inverse=True)
-    k = min(_FOLDS, len(names))
+    k = min(folds, len(names))
     if k < 2:
         return []
     mean = np.bincount(position, rows.target) / np.bincount(position)

@@ -37,6 +37,7 @@ class Forest(ClassicMethod):
     title: ClassVar[str] = "Random forest"
     reference: ClassVar[str] = "Breiman, Random forests, Machine Learning 45"
     year: ClassVar[int] = 2001
+    folds: ClassVar[int] = 3
 
     def __init__(self, task: Task, *, trees: int = 200, **settings: Any) -> None:
         super().__init__(task, **settings)

@@ -34,6 +34,7 @@ class Single(ClassicMethod):
 
     Args:
         task: what is predicted.
+        trees: most steps of a boosting.
         search, n_jobs: see `ClassicMethod`; ``augment`` changes nothing here, for a lone modality
             that is lost leaves nothing to learn from.
     """
@@ -43,8 +44,9 @@ class Single(ClassicMethod):
     reference: ClassVar[str] = "le Cessie and van Houwelingen 1992; Ke et al. 2017"
     year: ClassVar[int] = 2017
 
-    def __init__(self, task: Task, **settings: Any) -> None:
+    def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:
         super().__init__(task, **settings)
+        self.trees = trees
         self.ranking: tuple[str, ...] = ()
         self._parts: dict[str, tuple[str, ClassicMethod]] = {}
 
@@ -66,7 +68,8 @@ class Single(ClassicMethod):
         self, kind: str, name: str, train: Dataset, valid: Dataset | None, seed: int
     ) -> tuple[float, str, ClassicMethod]:
         """(loss saved per row of all rows, kind, the method fitted on rows that have `name`)."""
-        part = _KINDS[kind](self.task, augment=False, search=self.search, n_jobs=self.n_jobs)
+        own = {"trees": self.trees} if kind == "boosting" else {}
+        part = _KINDS[kind](self.task, augment=False, search=self.search, n_jobs=self.n_jobs, **own)
         data = [d for d in (train, valid) if d is not None and len(d)]
         alone = [_alone(d, name) for d in data]
         part.fit(alone[0], alone[1] if len(alone) > 1 else None, seed=seed)
@@ -128,9 +131,7 @@ class Single(ClassicMethod):
         }
 
     def restore(self, estimators: Mapping[str, Any], state: Mapping[str, Any]) -> Single:
-        self._base = torch.tensor(state["base"], dtype=torch.float64)
-        self._modalities = tuple(state["modalities"])
-        self._parts = {}
+        parts = {}
         for k, facts in enumerate(state["parts"]):
             own = {
                 key.removeprefix(f"rank{k}-"): e
@@ -138,8 +139,10 @@ class Single(ClassicMethod):
                 if key.startswith(f"rank{k}-")
             }
             part = _KINDS[facts["kind"]](self.task, n_jobs=self.n_jobs)
-            self._parts[facts["modality"]] = (facts["kind"], part.restore(own, facts["state"]))
-        self.ranking = tuple(self._parts)
+            parts[facts["modality"]] = (facts["kind"], part.restore(own, facts["state"]))
+        self._base = torch.tensor(state["base"], dtype=torch.float64)
+        self._modalities = tuple(state["modalities"])
+        self._parts, self.ranking = parts, tuple(parts)
         return self
 
     @property

@@ -16,6 +16,7 @@ from amodal.nn.grouped import select_present
 __all__ = [
     "ATTENTION",
     "conflict",
+    "full",
     "fuse_posterior",
     "kl_to_standard",
     "reliability",
@@ -24,6 +25,11 @@ __all__ = [
 ]
 
 ATTENTION = ("softmax", "precision", "uniform")
+
+
+def full(x: Tensor) -> Tensor:
+    """At least single precision: exponentials of bfloat16 numbers are too coarse."""
+    return x if x.dtype.itemsize >= 4 else x.float()
 
 
 def uncertainty_attention(
@@ -62,7 +68,7 @@ def uncertainty_attention(
         raise unknown_name("attention", kind, ATTENTION)
     if absent not in ("mask", "literal"):
         raise unknown_name("way with absent edges", absent, ("mask", "literal"))
-    inverse = 1.0 / select_present(log_var.float(), present).exp().mean(-1)
+    inverse = 1.0 / select_present(full(log_var), present).exp().mean(-1)
     if kind == "softmax":
         logits = torch.where(present, inverse / theta, inverse.new_zeros(()))
         if absent == "mask":
@@ -100,10 +106,10 @@ def fuse_posterior(
     >>> m.item(), v.item(), r.item()
     (0.5, 0.5, 0.5)
     """
-    weight = _precision(log_var.float(), present)
+    weight = _precision(full(log_var), present)
     precision = 1.0 + weight.sum(1)
     share = weight / precision[:, None]
-    fused = (share * select_present(mean.float(), present)).sum(1)
+    fused = (share * select_present(full(mean), present)).sum(1)
     return fused, 1.0 / precision, share.mean(-1)
 
 
@@ -130,7 +136,7 @@ def reliability(
     >>> reliability(torch.zeros(1, 1, 3), torch.ones(1, 1).bool()).item()
     0.5
     """
-    value = torch.sigmoid(-select_present(log_var.float(), present)).mean(-1)
+    value = torch.sigmoid(-select_present(full(log_var), present)).mean(-1)
     return torch.where(present, value, value.new_zeros(()))
 
 

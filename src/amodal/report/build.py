@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,7 +59,9 @@ class Section:
     extra: Sequence[Drawing] = field(default_factory=tuple)
 
 
-def build_report(study_dir: str | Path) -> Path:
+def build_report(
+    study_dir: str | Path, *, progress: Callable[[int, int, str], None] | None = None
+) -> Path:
     """Writes the report of a study into ``report/`` in its folder, and returns the page's path.
 
     ``report/index.html`` holds everything and opens offline; ``report/tables`` holds every table as
@@ -68,6 +70,8 @@ def build_report(study_dir: str | Path) -> Path:
 
     Args:
         study_dir: the folder of a study, finished or not.
+        progress: called as progress(done, all, what) while scores are computed: most of the time of
+            a first call.
 
     Raises:
         StorageError: it is no study's folder, a file in it is damaged, or it cannot be written.
@@ -80,6 +84,7 @@ def build_report(study_dir: str | Path) -> Path:
             f"{len(results.failed)} failed; run the study first"
         )
     pool = Pool(results)
+    pool.fill(jobs=results.plan.jobs, progress=progress)
     content = _content(pool)
     out = results.folder / "report"
     for figure in _figures(content):
@@ -168,7 +173,8 @@ def _mechanisms(pool: Pool) -> list[tuple[str, str]]:
     for cell in pool.results.cells:
         text = cell.record.get("shift", {}).get("text")
         if text:
-            found.setdefault(cell.mechanism, text)
+            plain = text.replace(f"probability {cell.rate:g}", "probability equal to the rate")
+            found.setdefault(cell.mechanism, plain)
     return [(mechanism_name(m), found[m]) for m in pool.results.mechanisms if m in found]
 
 

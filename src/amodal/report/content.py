@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amodal.metrics import METRICS, Interval
@@ -210,15 +211,16 @@ def method_grid(results: Results) -> Grid:
 
 def data_name(results: Results) -> str:
     """The data in a word or two, without the folder that they lie in."""
-    return results.data["source"] or results.plan.data.rstrip("/").rsplit("/", 1)[-1]
+    return results.data["name"] or Path(results.plan.data).name
 
 
 def data_facts(results: Results) -> list[tuple[str, str]]:
     """(what, value): rows, labels, groups, classes; small counts hidden."""
     data, task = results.data, results.task
     rows, labelled = data["rows"], data["labelled"]
+    told = f" ({source})" if (source := data["source"]) and "/" not in source else ""
     found = [
-        ("Data", data_name(results)),
+        ("Data", data_name(results) + told),
         ("Predicted", f"{task.name} ({task.kind})"),
         ("Rows", shown_count(rows)),
         ("Labelled rows", shown_count(labelled, rows)),

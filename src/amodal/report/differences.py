@@ -65,8 +65,8 @@ def _panel(
         axes.plot([x], [c.interval.value], **drawn)
     if points[-1].rate is None:
         axes.axvline(place[points[-1]] - 0.66, color="#d9d9d9", linewidth=0.8)
-    others = {c.at: style[c.other].name for c in comparisons}
-    ticks = ["mean" if at.rate is None else f"{at.rate:g}" for at in points]
+    others = {c.at: c.other.split(":")[0] for c in comparisons}
+    ticks = ["all rates" if at.rate is None else f"{at.rate:g}" for at in points]
     axes.set_xticks([place[at] for at in points], ticks)
     for at in points:
         name = others[at] if len(others[at]) < 12 else others[at][:10] + "\N{HORIZONTAL ELLIPSIS}"

@@ -20,7 +20,7 @@ from amodal.study.results import At
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SIZE", "curve_panels", "end_labels", "perfect_ece", "spread", "title"]
+__all__ = ["SIZE", "axis_limits", "curve_panels", "end_labels", "perfect_ece", "spread", "title"]
 
 SIZE = (4.7, 3.35)
 _LABELS = 0.30  # share of the width that the labels at the right take
@@ -58,20 +58,10 @@ def curve_panels(pool: Pool, metric: str) -> list[Drawing]:
     """One panel per mechanism, with one vertical range for all of them."""
     results = pool.results
     drawn = {mechanism: _values(pool, metric, mechanism) for mechanism in results.mechanisms}
-    ends = [
-        x
-        for lines in drawn.values()
-        for points in lines.values()
-        for i in points.values()
-        for x in (i.value, i.low, i.high)
-        if np.isfinite(x)
-    ]
-    if metric == "ece":
-        ends.append(0.0)
-    if not any(drawn.values()):
+    found = [i for lines in drawn.values() for points in lines.values() for i in points.values()]
+    if not found:
         return []
-    margin = 0.06 * (max(ends) - min(ends)) or 0.05
-    limits = (min(ends) - margin, max(ends) + margin)
+    limits = axis_limits(found, floor=0.0 if metric == "ece" else None)
     style = looks(results.methods, results.focus)
     chance = metric == "ece" and "ece_of_perfect" in results.metrics
     with mpl.rc_context(rc()):
@@ -86,6 +76,25 @@ def curve_panels(pool: Pool, metric: str) -> list[Drawing]:
             )
             for mechanism, lines in drawn.items()
         ]
+
+
+def axis_limits(found: Sequence[Interval], *, floor: float | None = None) -> tuple[float, float]:
+    """The range of an axis: all values with their intervals, unless a few lie far out.
+
+    What is further from the middle 80% of the values than three times their span does not stretch
+    the axis: a model whose slope is not identified would flatten all others.
+
+    >>> axis_limits([Interval(0.5, 0.4, 0.6), Interval(0.7, 0.6, 0.8)])
+    (0.376, 0.824)
+    """
+    low, high = np.quantile([i.value for i in found], (0.1, 0.9))
+    ends = [x for i in found for x in (i.value, i.low, i.high) if np.isfinite(x)]
+    span = float(high - low)
+    if span > 0:
+        ends = [x for x in ends if low - 3 * span <= x <= high + 3 * span]
+    ends += [] if floor is None else [floor]
+    margin = 0.06 * (max(ends) - min(ends)) or 0.05
+    return round(min(ends) - margin, 9), round(max(ends) + margin, 9)
 
 
 def perfect_ece(pool: Pool, at: At) -> float:
@@ -207,7 +216,7 @@ def end_labels(
         style: of the methods.
     """
     bottom, top = axes.get_ylim()
-    ends = {m: (y - bottom) / (top - bottom) for m, y in lasts.items()}
+    ends = {m: min(max((y - bottom) / (top - bottom), 0.0), 1.0) for m, y in lasts.items()}
     names = {m: textwrap.wrap(style[m].name, 21)[:2] for m in lasts}
     methods = sorted(lasts, key=lambda m: ends[m])
     rows = [k for m in methods for k in [m] * len(names[m])]

@@ -33,6 +33,16 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 1.5, 1, 1
 _OPEN = ("o", "s", "^", "D", "v", "<", ">", "p", "h", "x", "+")
 
 _ACRONYMS = ("aum", "imro", "muse", "tmc", "mt", "poe")
+_NAMES = {
+    "pattern": "pattern only",
+    "logistic": "logistic regression",
+    "forest": "random forest",
+    "boosting": "gradient boosting",
+    "single": "best single modality",
+    "concat": "concatenation",
+    "mean": "mean fusion",
+    "attention": "attention fusion",
+}
 _MECHANISMS = {
     NONE: "data as they are",
     "mcar": "lost completely at random (MCAR)",
@@ -106,11 +116,12 @@ def method_name(label: str) -> str:
     >>> method_name("aum:aggregation=posterior:ensemble=4:vib=false")
     'AUM, posterior, ensemble of 4, no vib'
     >>> method_name("boosting")
-    'boosting'
+    'gradient boosting'
     """
     spec, bracket, rest = label.partition(" (")
     name, settings = parse_spec(spec)
-    parts = [name.upper() if name in _ACRONYMS else name.replace("_", " ")]
+    plain = name.upper() if name in _ACRONYMS else name.replace("_", " ")
+    parts = [_NAMES.get(name, plain)]
     return ", ".join([*parts, *(_setting(k, v) for k, v in settings.items())]) + bracket + rest
 
 

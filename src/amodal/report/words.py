@@ -105,9 +105,10 @@ def _counts(facts: Facts) -> list[str]:
     told = join_words([f"{n} {word}" for word, n in count.items() if n])
     if count["undecided"] == total:
         return [f"None of the {total} comparisons is decided."]
+    still = {0: "none is", 1: "1 is"}.get(kept, f"{kept} are")
     return [
-        f"Of {total} comparisons, {told}; after Holm's correction for their number, {kept} "
-        f"{'is' if kept == 1 else 'are'} decided at the 5% level."
+        f"Of {total} comparisons, {told}; after Holm's correction for their number, {still} "
+        "decided at the 5% level."
     ]
 
 

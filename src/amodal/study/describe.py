@@ -33,7 +33,8 @@ def describe_data(data: Dataset) -> dict[str, Any]:
         "with_nothing": int((~data.present.any(axis=1)).sum()),
         "modalities": [_modality(data, k) for k in range(data.shape[1])],
         "published_split": _split(data),
-        "source": str(data.provenance.get("source", data.provenance.get("name", ""))),
+        "name": str(data.provenance.get("name", "")),
+        "source": str(data.provenance.get("source", "")),
     }
     if data.task is not None and labelled.any():
         out["target"] = _target(data, data.target[labelled])

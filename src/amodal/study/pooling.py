@@ -10,18 +10,19 @@ scores differ between seeds (split, pattern of loss, initial weights) is given a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from amodal.errors import DataError
 from amodal.metrics import METRICS, Bootstrap, Interval, Metric
 from amodal.study.files import digest, put_file
 from amodal.study.predictions import Predicted
-from amodal.study.results import At, Cell, Results
+from amodal.study.results import At, Cell, Results, read_results
 
 __all__ = ["Pool", "Scores", "Units", "concatenate"]
 
@@ -123,6 +124,28 @@ class Pool:
             self._known[key] = self._load(cells) or self._compute(cells)
         return self._known[key]
 
+    def fill(
+        self, *, jobs: int = 1, progress: Callable[[int, int, str], None] | None = None
+    ) -> None:
+        """Computes all scores that are not kept yet, in several processes if so asked.
+
+        Args:
+            jobs: processes; changes nothing in the results.
+            progress: called as progress(done, all, what), once at the start and after each.
+        """
+        results = self.results
+        every = [(m, at) for m in results.methods for at in results.points()]
+        every = [(m, at) for m, at in every if results.units(m, at)]
+        todo = [(m, at) for m, at in every if not self._path(results.group(m, at)).exists()]
+        tell = progress or (lambda done, total, text: None)
+        tell(len(every) - len(todo), len(every), "scores")
+        done = iter(self.scores(m, at) for m, at in todo)
+        if jobs > 1 and len(todo) > jobs and self._keep:
+            pool = Parallel(n_jobs=jobs, return_as="generator")
+            done = pool(delayed(_fill)(results.folder, self.replicates, *one) for one in todo)
+        for k, (_, (method, at)) in enumerate(zip(done, todo, strict=True), len(every) - len(todo)):
+            tell(k + 1, len(every), f"{method}, {at.mechanism} {at.rate:g}")
+
     def _path(self, cells: Sequence[Cell]) -> Path:
         made = {
             "cells": [(c.record["id"], c.record["finished"]) for c in cells],
@@ -189,6 +212,16 @@ class Pool:
                 own = [metric.samples(p.target, p.outputs, weight=p.weight) for p in parts]
                 found[name] = np.mean(own, axis=0)
         return found
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, replicates: int) -> Pool:
+    return Pool(read_results(folder), replicates=replicates)
+
+
+def _fill(folder: Path, replicates: int, method: str, at: At) -> None:
+    """In another process: computes and keeps; only files come back."""
+    _opened(folder, replicates).scores(method, at)
 
 
 def _save_arrays(path: Path, rows: int, arrays: dict[str, np.ndarray]) -> None:

@@ -26,7 +26,7 @@ from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
 from amodal.settings import resolve_settings
-from amodal.shifts import make_shift
+from amodal.shifts import AbsenceShift, make_shift, shift_class
 from amodal.study.cells import Job, Pattern, expand, merge_settings
 from amodal.study.describe import describe_data
 from amodal.study.files import read_json, sweep_stale
@@ -128,11 +128,11 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
         raise SettingError("a study needs data with a target; these have none; prepare others")
     select(data.task.kind, plan.metrics or None)
     for spec in plan.mechanisms:
-        make = _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
-        if not hasattr(make, "draw"):
+        if not issubclass(shift_class(parse_spec(spec)[0]), AbsenceShift):
             raise SettingError(
                 f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
             )
+        _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]

@@ -6,12 +6,13 @@ import errno
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from amodal.data.dataset import Dataset
 from amodal.data.splits import assign_splits, folds
@@ -34,7 +35,7 @@ class Done:
     """A cell that was run: finished, or failed with one line."""
 
     cell: str
-    seconds: float
+    seconds: float = 0.0
     error: str | None = None
 
     def describe(self) -> str:
@@ -93,7 +94,9 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
             return
         facts = read_json(where / "fit.json", "the head of a fit")
         for evaluation in job.evaluations:
-            yield _evaluated(folder, plan, evaluation, test=test, model=model, fit=facts)
+            done = _evaluated(folder, plan, evaluation, test=test, model=model, fit=facts)
+            yield replace(done, seconds=time.perf_counter() - started)  # the first holds the fit
+            started = time.perf_counter()
 
 
 @contextmanager
@@ -102,7 +105,8 @@ def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(limits=1):  # scikit-learn's and numpy's
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -148,9 +152,8 @@ def _evaluated(
     except Exception as error:
         if _hopeless(error):
             raise
-        line = write_failure(where, cell.fit, error)
-        return Done(cell.id, time.perf_counter() - started, line)
-    return Done(cell.id, time.perf_counter() - started)
+        return Done(cell.id, error=write_failure(where, cell.fit, error))
+    return Done(cell.id)
 
 
 def _shifted(folder: Path, pattern: Pattern, test: Dataset) -> tuple[Dataset, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Training of neural methods: one loop, its settings, its checkpoints."""
 
-from amodal.training.loop import Epoch, History, fit, predict_batches, seed_of
+from amodal.training.loop import Epoch, History, device_of, fit, predict_batches, seed_of
 from amodal.training.settings import TrainSettings
 
-__all__ = ["Epoch", "History", "TrainSettings", "fit", "predict_batches", "seed_of"]
+__all__ = ["Epoch", "History", "TrainSettings", "device_of", "fit", "predict_batches", "seed_of"]

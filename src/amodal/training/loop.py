@@ -13,18 +13,19 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from amodal.batch import Batch, Prediction
-from amodal.errors import CheckpointError, DataError
+from amodal.errors import CheckpointError, DataError, SettingError
 from amodal.methods.base import NeuralMethod
-from amodal.metrics import METRICS
+from amodal.metrics import select
 from amodal.training import checkpoint as ck
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.settings import PRECISIONS, TrainSettings
 
-__all__ = ["Epoch", "History", "fit", "predict_batches", "seed_of"]
+__all__ = ["Epoch", "History", "device_of", "fit", "predict_batches", "seed_of"]
 
 _CHECKPOINT_SECONDS = 20.0
 _STAGE_ONE = 0.2
@@ -92,7 +93,8 @@ class _Run:
         self.method = method.to(self.fabric.device)
         self.train = method.prepare_values(train)
         self.valid = None if valid is None else method.prepare_values(valid)
-        self.monitor = METRICS[settings.monitor or method.task.monitor]
+        name = settings.monitor or method.task.monitor
+        self.monitor = select(method.task.kind, [name])[name]
         optimizer = torch.optim.AdamW(
             method.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
@@ -322,10 +324,24 @@ def _write_log(folder: Path | None, history: History, *, last: bool = False) -> 
 
 
 def _to(batch: Batch | None, device: str) -> Batch | None:
-    if batch is None:
-        return None
-    target = Fabric(accelerator=device, devices=1).device
-    return batch.to(target)
+    return None if batch is None else batch.to(device_of(device))
+
+
+def device_of(name: str) -> torch.device:
+    """The device that ``cpu``, ``cuda``, ``mps`` or ``auto`` stands for on this machine.
+
+    Raises:
+        SettingError: there is no such device here.
+
+    >>> device_of("cpu")
+    device(type='cpu')
+    """
+    try:
+        return Fabric(accelerator=name, devices=1).device
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise SettingError(
+            f"device must be one that this machine has; {name!r} is not ({error}); choose cpu"
+        ) from None
 
 
 def _cuda_devices(device: str) -> list[int]:

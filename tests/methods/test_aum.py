@@ -1,0 +1,205 @@
+"""AUM's equations on a fitted and an unfitted method, against loops and invariants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from amodal import Model
+from amodal.batch import Batch
+from amodal.data.scaling import Scaler
+from amodal.data.tensors import to_batch
+from amodal.encoders import EncoderSettings
+from amodal.errors import SettingError, UnknownNameError
+from amodal.methods.aum import AUM, Edges
+from amodal.testing import made_up
+
+SMALL = EncoderSettings(width=8, depth=1, heads=2, dropout=0.0)
+
+
+def built(**settings) -> tuple[AUM, Batch]:
+    data = made_up(n=40)
+    scaler = Scaler.fit(data)
+    batch = to_batch(scaler.apply(data))
+    torch.manual_seed(0)
+    method = AUM(scaler.modalities, scaler.task, encoder=SMALL, **settings)
+    method.prepare(batch)
+    return method, batch
+
+
+def learned(method: AUM) -> AUM:
+    """Variance heads that have something to say."""
+    with torch.no_grad():
+        method.variance_head.last.weight.normal_(0, 0.5)
+    return method
+
+
+def test_edges_start_with_one_variance_and_uniform_attention() -> None:
+    method, batch = built(start=-0.5)
+    edges = method.edges(batch)
+    assert torch.equal(edges.log_var, torch.full_like(edges.log_var, -0.5))
+    alpha = method.attend(edges)
+    count = batch.present.sum(1, keepdim=True).clamp_min(1)
+    torch.testing.assert_close(alpha, batch.present / count)
+
+
+def test_paper_variance_is_the_sum_of_squared_weights() -> None:
+    method, batch = built(theta=2.0)
+    edges = learned(method).edges(batch)
+    fused = method.eval().fuse(edges)
+    for i in range(len(batch)):
+        have = batch.present[i].nonzero()[:, 0].tolist()
+        if not have:
+            assert (fused.var[i] == 1).all()
+            assert (fused.mean[i] == 0).all()
+            continue
+        s = np.array([edges.log_var[i, k].exp().mean().item() for k in have])
+        weight = np.exp(1 / (2.0 * s) - (1 / (2.0 * s)).max())
+        weight /= weight.sum()
+        expected = sum(w**2 * edges.log_var[i, k].exp() for w, k in zip(weight, have, strict=True))
+        torch.testing.assert_close(fused.var[i], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(fused.reliance[i, have].detach(), weight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_frozen_nodes_are_the_means_over_training_rows(layers: int) -> None:
+    method, batch = built(layers=layers)
+    learned(method).finalise([batch.rows(r) for r in torch.arange(40).split(7)])
+    edges = method.edges(batch)
+    alpha = method.attend(edges)
+    row, node = torch.ones(40, 8), method.nodes
+    to_row = to_node = torch.where(edges.present[..., None], edges.mean, 0.0)
+    for level in range(layers - 1):
+        layer = method.layers[level]
+        message, _ = layer.to_modalities(row, to_node, edges.present)
+        torch.testing.assert_close(method.node_mean[level], message, rtol=1e-4, atol=1e-6)
+        new_row = layer.update(row, layer.to_rows(node, to_row, alpha))
+        row, node = new_row, layer.update(node, message)
+        update = method.updates[level]
+        to_row, to_node = update(node, row[:, None], to_row), update(row[:, None], node, to_node)
+
+
+def test_running_average_is_weighted_by_count_and_skips_absent_modalities() -> None:
+    method, _ = built()
+    method._track(0, torch.ones(4, 8), torch.tensor([3.0, 0.0, 1.0, 1.0]))
+    method._track(0, torch.zeros(4, 8), torch.tensor([1.0, 5.0, 0.0, 1.0]))
+    kept = method.node_mean[0, :, 0].tolist()
+    assert kept == pytest.approx([2.7 / 3.7, 0.0, 1.0, 0.9 / 1.9])
+    assert method.node_count[0].tolist() == pytest.approx([3.7, 5.0, 1.0, 1.9])
+
+
+def test_second_view_does_not_move_the_running_average() -> None:
+    method, batch = built(contrast=1.0)
+    plain, _ = built(contrast=0.0)
+    for m in (method, plain):
+        m.train()
+        torch.manual_seed(1)
+        m.loss(batch)
+    torch.testing.assert_close(method.node_mean, plain.node_mean)
+
+
+def test_loss_terms_follow_the_settings() -> None:
+    cases = {
+        ("task", "vib", "contrast"): {"contrast": 0.1},
+        ("task", "vib"): {"contrast": 0.0},
+        ("task",): {"contrast": 0.0, "vib": False},
+    }
+    for names, settings in cases.items():
+        method, batch = built(**settings)
+        assert tuple(method.loss(batch)) == names
+    with_half, batch = built(beta=0.5)
+    with_one, _ = built(beta=1.0)
+    half, one = (m.eval().loss(batch)["vib"] for m in (with_half, with_one))
+    torch.testing.assert_close(2 * half, one)
+
+
+def test_rows_without_anything_or_label_give_zero_not_nan() -> None:
+    method, batch = built(contrast=1.0)
+    for bad in (
+        batch.drop(torch.ones_like(batch.present)),
+        Batch(batch.names, batch.values, batch.absence, batch.target * float("nan")),
+    ):
+        terms = method.loss(bad)
+        total = sum(terms.values())
+        assert torch.isfinite(total)
+        total.backward()
+        assert terms["task"].item() == 0
+        grads = [p.grad for p in method.parameters() if p.grad is not None]
+        assert all(torch.isfinite(g).all() for g in grads)
+
+
+def test_more_modalities_never_raise_the_posterior_variance() -> None:
+    model = Model("aum", aggregation="posterior", epochs=5, width=16, heads=2, batch_size=16).fit(
+        made_up()
+    )
+    data = made_up(seed=1)
+    whole = model.predict(data).variance
+    for k in range(4):
+        lost = np.zeros(data.shape, dtype=bool)
+        lost[:, k] = True
+        fewer = model.predict(data.lose(lost)).variance
+        assert bool((fewer >= whole - 1e-6).all())
+
+
+def test_constant_variance_and_uniform_attention_are_flat() -> None:
+    method, batch = built(variance="constant")
+    assert method.variance_head is None
+    found = method.eval()(batch)
+    there = batch.present
+    assert found.reliability[there].unique().tolist() == [0.5]
+    method, batch = built(attention="uniform")
+    alpha = learned(method).attend(method.edges(batch))
+    torch.testing.assert_close(alpha.sum(1), there.any(1).float())
+    assert alpha[there.sum(1) == 4].unique().tolist() == [0.25]
+
+
+def test_conflict_is_uniform_where_it_was_calibrated() -> None:
+    method, batch = built(aggregation="posterior")
+    found = method.eval()(batch)
+    method.calibrate_conflict(found)
+    again = method(batch).conflict
+    known = again[~again.isnan()].sort().values
+    uniform = torch.linspace(0, 1, len(known))
+    assert (known - uniform).abs().max() < 0.1
+    assert again.isnan().equal(batch.present.sum(1) < 2)
+
+
+def test_conflict_widens_only_when_asked() -> None:
+    plain, batch = built(aggregation="posterior")
+    wide, _ = built(aggregation="posterior", widen=True)
+    mean = torch.zeros(2, 4, 8)
+    mean[1, 0] = 30.0
+    log_var = torch.full_like(mean, -2.0)
+    edges = Edges(mean, log_var, torch.ones(2, 4).bool())
+    for method, expected in ((plain, [True, True]), (wide, [True, False])):
+        method.eval().edges = lambda _, e=edges: e
+        found = method(batch.rows(torch.arange(2)))
+        posterior = method.fuse(edges).var
+        same = [bool(torch.allclose(found.variance[i], posterior[i])) for i in range(2)]
+        assert same == expected
+
+
+def test_diagnostics_see_a_collapse() -> None:
+    method, batch = built(clamp=2.0)
+    with torch.no_grad():
+        found = method.eval()(batch)
+    told = method.diagnostics(found)
+    assert told["variance_collapse"] == 0
+    assert told["attention_entropy"] == pytest.approx(1, abs=1e-5)
+    with torch.no_grad():
+        method.variance_head.last.bias.fill_(-10.0)
+        assert method.diagnostics(method(batch))["variance_collapse"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"aggregation": "postrior"}, "did you mean 'posterior'"),
+        ({"attention": "x"}, "unknown attention"),
+        ({"theta": 0.0}, "theta must be positive"),
+        ({"layers": 0}, "layers must be positive"),
+    ],
+)
+def test_bad_settings_are_one_sentence(settings: dict, text: str) -> None:
+    with pytest.raises((UnknownNameError, SettingError), match=text):
+        built(**settings)
