@@ -126,7 +126,7 @@ class _EdgeUpdate(nn.Module):
 
 
 class EdgeListAUM(nn.Module):
-    """The fusion of an `AUM` (``aggregation="paper"``, ``attention="softmax"``), its weights copied.
+    """The fusion of an `AUM` (its defaults: ``paper``, ``softmax``, ``mask``), its weights copied.
 
     Heads, attention (Eq. 3), message passing (Eq. 4), variance (Eq. 5) and loss (Eq. 6-7), from the
     encoded rows on. What has no edges (decoder, contrast of rows with rows, KL) is computed by the
@@ -139,7 +139,7 @@ class EdgeListAUM(nn.Module):
 
     def __init__(self, method: AUM, *, joined: bool = False) -> None:
         super().__init__()
-        m, d, p = len(method.names), method.width, method.mean_head.dropout if isinstance(method.mean_head.dropout, float) else method.mean_head.dropout.p
+        m, d, p = len(method.names), method.width, method.encoders[0].settings.dropout
         self.task, self.task_loss = method.task, method.task_loss
         self.theta, self.clamp, self.start = method.theta, method.clamp, method.start
         self.beta, self.contrast = method.beta, method.contrast
@@ -210,9 +210,7 @@ class EdgeListAUM(nn.Module):
         return terms
 
     def _contrast(self, mean: Tensor, view: Tensor, some: Tensor, batch: Batch) -> Tensor:
-        first, second = (
-            F.normalize(torch.tanh(self.projection(x)), dim=-1) for x in (mean, view)
-        )
+        first, second = (F.normalize(torch.tanh(self.projection(x)), dim=-1) for x in (mean, view))
         known = batch.labelled[some]
         same = self.task.same(batch.target[some][known])
         labels = contrast_labels(first[known], second[known], same)

@@ -14,10 +14,11 @@ SMALL = EncoderSettings(width=16, heads=2, max_steps=5, max_events=4)
 CASES = {
     "table": ("table", SMALL),
     "table-tokens": ("table", SMALL.replace(table="tokens")),
-    "series-gru": ("series", SMALL),
+    "series-windows": ("series", SMALL),
+    "series-gru": ("series", SMALL.replace(series="gru")),
     "series-mingru": ("series", SMALL.replace(series="mingru")),
     "series-transformer": ("series", SMALL.replace(series="transformer")),
-    "series-course-only": ("series", SMALL.replace(summaries=False)),
+    "series-course-only": ("series", SMALL.replace(series="gru", summaries=False)),
     "codes": ("codes", SMALL),
     "embedding": ("embedding", SMALL),
 }

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from amodal.encoders.summaries import SUMMARIES, summarise, summary_size
+from amodal.encoders.summaries import (
+    SUMMARIES,
+    WINDOWS,
+    summarise,
+    summary_size,
+    window_means,
+)
 
 
 def by_hand(time, value):
@@ -73,3 +79,27 @@ def test_a_constant_variable_has_finite_gradients():
     y = summarise(torch.arange(4.0), x, torch.tensor([0, 4]))
     (grad,) = torch.autograd.grad(y.sum(), x)
     assert grad.isfinite().all()
+
+
+def test_window_means_by_loops() -> None:
+    torch.manual_seed(0)
+    lengths = [0, 1, 7, 12]
+    offsets = torch.tensor([0, *np.cumsum(lengths)])
+    time = torch.cat([torch.rand(k).sort().values for k in lengths]) * 1.2 - 0.1
+    value = torch.randn(len(time), 2)
+    value[torch.rand_like(value) < 0.4] = float("nan")
+    found = window_means(time, value, offsets).reshape(4, 2, WINDOWS, 2)
+    for j in range(4):
+        steps = range(int(offsets[j]), int(offsets[j + 1]))
+        for d in range(2):
+            carried = 0.0
+            for w in range(WINDOWS):
+                here = [
+                    value[s, d].item()
+                    for s in steps
+                    if min(max(int(np.floor(time[s].item() * WINDOWS)), 0), WINDOWS - 1) == w
+                    and not value[s, d].isnan()
+                ]
+                carried = float(np.mean(here)) if here else carried
+                assert found[j, 0, w, d].item() == pytest.approx(carried, abs=1e-6)
+                assert found[j, 1, w, d].item() == pytest.approx(np.log1p(len(here)), abs=1e-6)

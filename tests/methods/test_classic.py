@@ -24,11 +24,6 @@ def lose(data, rate, seed=9):
     return data.lose(np.random.default_rng(seed).random(data.shape) < rate)
 
 
-def has_loss(data):
-    """``Bool[n]``: rows that lost something."""
-    return (data.absence == LOST).any(axis=1)
-
-
 def empty(data):
     """The same rows with nothing present: half not measured, half lost."""
     gone = data.lose(np.ones(data.shape, dtype=bool))

@@ -21,7 +21,7 @@ from amodal.study.summaries import reliability_rows
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=12), st.floats(0.01, 0.3))
 def test_labels_keep_their_order_and_distance_inside_the_axis(wanted, gap):
-    found = spread(wanted, gap, 0.0, 1.0)
+    found = spread(wanted, gap)
     gap = min(gap, 1 / max(len(wanted) - 1, 1))
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     placed = [found[k] for k in order]
@@ -32,9 +32,9 @@ def test_labels_keep_their_order_and_distance_inside_the_axis(wanted, gap):
 @given(st.lists(st.floats(0.2, 0.8), min_size=2, max_size=2, unique=True))
 def test_labels_with_room_stay_where_they_are(wanted):
     if abs(wanted[0] - wanted[1]) >= 0.1:
-        assert spread(wanted, 0.1, 0, 1) == pytest.approx(wanted)
+        assert spread(wanted, 0.1) == pytest.approx(wanted)
     else:
-        assert sum(spread(wanted, 0.1, 0, 1)) == pytest.approx(sum(wanted))
+        assert sum(spread(wanted, 0.1)) == pytest.approx(sum(wanted))
 
 
 def test_a_value_far_out_does_not_flatten_the_others():

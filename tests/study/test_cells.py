@@ -110,5 +110,5 @@ def test_the_nearer_setting_wins():
         "aum:e=4": {"d": 3, "e": 3},
     }
     plan = Plan("d", ("aum:e=4",), settings=settings)
-    merged = merge_settings(plan, "aum:e=4", "aum", "neural", {"e": 4})
+    merged = merge_settings(plan, "aum:e=4", name="aum", family="neural", own={"e": 4})
     assert merged == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}

@@ -33,7 +33,7 @@ def test_coefficients_agree_with_scikit_learn():
     y = (rng.random(400) < _expit(0.3 + x @ [1.0, -0.5])).astype(float)
     weight = rng.uniform(0.5, 2, 400)
     basis = np.column_stack([np.ones(400), x])
-    beta, _ = _fit(basis, y, weight, np.arange(400))
+    beta, _ = _fit(basis, y, weight=weight, unit=np.arange(400))
     theirs = LogisticRegression(C=1e3, tol=1e-10, max_iter=1000).fit(x, y, sample_weight=weight)
     np.testing.assert_allclose(beta, [*theirs.intercept_, *theirs.coef_[0]], atol=1e-4)
 
@@ -44,7 +44,7 @@ def test_the_covariance_is_the_cluster_sandwich():
     y = (rng.random(300) < _expit(x)).astype(float)
     unit = np.arange(300) // 3
     basis = np.column_stack([np.ones(300), x])
-    beta, covariance = _fit(basis, y, np.ones(300), unit)
+    beta, covariance = _fit(basis, y, weight=np.ones(300), unit=unit)
     p = _expit(basis @ beta)
     bread = np.linalg.inv(sum(a * (1 - a) * np.outer(b, b) for a, b in zip(p, basis, strict=True)))
     meat = np.zeros((2, 2))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.encoders.base import Encoder, EncoderSettings, observed
-from amodal.encoders.summaries import summarise, summary_size
+from amodal.encoders.summaries import summarise, summary_size, window_means, window_size
 from amodal.nn.blocks import ResidualMLP, Transformer
 from amodal.nn.ragged import bin_steps, last_observed, order_steps, pad, segment_ids
 from amodal.nn.recurrent import GRU, MinGRU
@@ -58,33 +58,13 @@ def step_features(
     return torch.cat([carried, known.to(x.dtype), since, *places], dim=1)
 
 
-GRID = 8
-
-
-def grid(time, value, offsets):
-    """Mean of each variable in each of 8 equal windows of [0, 1], carried forward; and log counts."""
-    v, n = len(offsets) - 1, value.shape[1]
-    x, known = observed(value)
-    window = (time.clamp(0, 1) * GRID).long().clamp_max(GRID - 1)
-    cell = segment_ids(offsets) * GRID + window
-    total = x.new_zeros(v * GRID, n).index_add_(0, cell, x)
-    count = x.new_zeros(v * GRID, n).index_add_(0, cell, known.to(x.dtype))
-    mean = torch.where(count > 0, total / count.clamp_min(1), torch.nan).view(v, GRID, n)
-    carried = []
-    last = mean.new_zeros(v, n)
-    for k in range(GRID):
-        last = torch.where(mean[:, k].isnan(), last, mean[:, k])
-        carried.append(last)
-    count = count.log1p().view(v, GRID * n)
-    return torch.cat([torch.cat(carried, 1), count], 1)
-
-
 class SeriesEncoder(Encoder):
     """Summaries of each variable beside an encoding of the time course.
 
-    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is read over `step_features`, by
-    a `GRU` or `MinGRU` (its last state; tokens are the states behind each step) or a `Transformer`
-    (its summary token; tokens are its outputs). A series of more than `EncoderSettings.max_steps`
+    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is `window_means` (which no
+    parameter changes: worked out once, and as cheap as a table; no tokens), or is read over
+    `step_features` by a `GRU` or `MinGRU` (its last state; tokens are the states behind each step)
+    or a `Transformer` (its summary token; tokens are its outputs). For these, a series of more than `EncoderSettings.max_steps`
     steps is first averaged into as many time bins (`bin_steps`), which bounds the cost; summaries
     see all steps. Steps that stand out of order are sorted by time.
 
@@ -92,7 +72,8 @@ class SeriesEncoder(Encoder):
         modality: its features are the variables.
         settings: `EncoderSettings.series` chooses; `summaries=False` leaves the course alone.
 
-    >>> encoder = SeriesEncoder(Modality("a", "series", ("x",)), EncoderSettings(width=8))
+    >>> settings = EncoderSettings(width=8, series="gru")
+    >>> encoder = SeriesEncoder(Modality("a", "series", ("x",)), settings)
     >>> steps = {"time": torch.tensor([0.0, 1.0]), "value": torch.tensor([[1.0], [2.0]])}
     >>> encoded = encoder(Values(steps, torch.tensor([0, 2]), torch.tensor([0])))
     >>> encoded.pooled.shape, encoded.tokens.shape
@@ -104,14 +85,14 @@ class SeriesEncoder(Encoder):
     def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
         super().__init__(modality, settings)
         n, width, rate = modality.n_features, settings.width, settings.dropout
-        if settings.series == "grid":
+        if settings.series == "windows":
             self.course = None
         elif settings.series == "transformer":
             self.step = nn.Linear(step_size(n), width)
             self.course = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         else:
             self.course = {"gru": GRU, "mingru": MinGRU}[settings.series](step_size(n), width)
-        wide = (GRID * 2 * n if settings.series == "grid" else width) + (
+        wide = (window_size(n) if settings.series == "windows" else width) + (
             summary_size(n) if settings.summaries else 0
         )
         self.body = ResidualMLP(wide, width, depth=settings.depth, dropout=rate)
@@ -126,17 +107,17 @@ class SeriesEncoder(Encoder):
         if order is not None:
             time, value = time[order], value[order]
         whole = {"summary": summarise(time, value, offsets)} if self.settings.summaries else {}
-        if self.settings.series == "grid":
-            whole["grid"] = grid(time, value, offsets)
-            steps = {"step": time.new_zeros(len(time), 0)}
-            return Values(steps, offsets, values.index, whole)
+        if self.settings.series == "windows":
+            whole["windows"] = window_means(time, value, offsets)
+            none = time.new_zeros(len(offsets) - 1, 0)
+            return Values({"step": none}, None, values.index, whole)
         time, value, offsets = bin_steps(time, value, offsets, self.settings.max_steps)
         steps = {"step": step_features(time, value, offsets)}
         return Values(steps, offsets, values.index, whole)
 
     def forward(self, values: Values) -> Encoded:
         values = self.prepare(values)
-        if self.settings.series == "grid":
+        if self.settings.series == "windows":
             parts = [x.to(self.dtype) for x in values.whole.values()]
             return Encoded(self.body(torch.cat(parts, dim=1)))
         course, tokens, present = self._course(values.data["step"].to(self.dtype), values.offsets)

@@ -9,7 +9,15 @@ from torch import Tensor
 from amodal.encoders.base import observed
 from amodal.nn.ragged import last_observed, segment_ids, segment_max, segment_sum
 
-__all__ = ["SUMMARIES", "WHOLE", "summarise", "summary_size"]
+__all__ = [
+    "SUMMARIES",
+    "WHOLE",
+    "WINDOWS",
+    "summarise",
+    "summary_size",
+    "window_means",
+    "window_size",
+]
 
 SUMMARIES = (
     "last",
@@ -26,6 +34,9 @@ SUMMARIES = (
 """What `summarise` tells of each variable, in order."""
 WHOLE = ("begin", "end", "log_length")
 """What it tells of the series as a whole."""
+
+WINDOWS = 8
+"""Equal windows of time that `window_means` tells apart."""
 
 _RIDGE = 0.01  # keeps the slope of observations close in time near 0; times are about [0, 1]
 
@@ -78,6 +89,43 @@ def summarise(
     std = (var_x + 1e-12).sqrt() * (number > 1)  # a gradient at 0 stays finite
     parts = [last, first, mean, -low, top, std, both / (var_t + _RIDGE), number.log1p(), since]
     return torch.cat([*parts, (~some).to(x.dtype), whole], dim=1)
+
+
+def window_size(variables: int) -> int:
+    """Length of a row of `window_means`.
+
+    >>> window_size(2)
+    32
+    """
+    return 2 * WINDOWS * variables
+
+
+def window_means(
+    time: Float[Tensor, " s"], value: Float[Tensor, "s d"], offsets: Int[Tensor, " v1"]
+) -> Float[Tensor, "v k"]:
+    """The time course as a flat vector: mean of each variable in each of 8 windows of [0, 1].
+
+    A window without an observation has the mean of the last one that had (0 before any); beside it
+    stands ``log(1 + number of observations)`` in the window. Order: means of the first window, of
+    the second, ..., then counts of the first window, and so on. Times outside [0, 1] count in the
+    nearest window.
+
+    >>> means = window_means(torch.tensor([0.3]), torch.tensor([[5.0]]), torch.tensor([0, 1]))
+    >>> means[0, :4].tolist()
+    [0.0, 0.0, 5.0, 5.0]
+    """
+    v, n = len(offsets) - 1, value.shape[1]
+    x, known = observed(value)
+    window = (time.clamp(0, 1) * WINDOWS).long().clamp_max(WINDOWS - 1)
+    cell = segment_ids(offsets) * WINDOWS + window
+    total = x.new_zeros(v * WINDOWS, n).index_add_(0, cell, x)
+    count = x.new_zeros(v * WINDOWS, n).index_add_(0, cell, known.to(x.dtype))
+    mean = (total / count.clamp_min(1)).view(v, WINDOWS, n)
+    count = count.view(v, WINDOWS, n)
+    place = torch.arange(WINDOWS, device=x.device)[:, None].expand(v, WINDOWS, n)
+    last = torch.where(count > 0, place, -1).cummax(dim=1).values
+    carried = torch.where(last >= 0, mean.gather(1, last.clamp_min(0)), 0)
+    return torch.cat([carried.flatten(1), count.log1p().flatten(1)], dim=1)
 
 
 def _ends(x: Tensor, t: Tensor, known: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

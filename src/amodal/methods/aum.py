@@ -17,7 +17,7 @@ from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import NeuralMethod, head
 from amodal.nn import gaussian
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate
-from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
+from amodal.nn.grouped import GroupedMLP, select_present
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
@@ -100,8 +100,6 @@ class AUM(NeuralMethod):
         contrast: float = 0.1,
         two_stage: bool = True,
         clamp: float = 4.0,
-        latent: int = 0,
-        mean_depth: int = 2,
         start: float = -1.0,
         gain: float = 3.0,
         draws: int = 16,
@@ -117,14 +115,11 @@ class AUM(NeuralMethod):
         self.two_stage = two_stage and not self.constant
         self.beta = beta if vib else 0.0
         self.contrast = contrast
-        m, w, p = len(self.names), self.width, encoder.dropout
-        self.latent = d = latent or w
+        m, d, p = len(self.names), self.width, encoder.dropout
         self.start = start
-        self.mean_head = (
-            GroupedLinear(m, w, d) if mean_depth == 1 else GroupedMLP(m, w, d, dropout=p, gain=gain)
-        )
+        self.mean_head = GroupedMLP(m, d, d, dropout=p, gain=gain)
         # Constant at first, so that attention is uniform until stage 2.
-        self.variance_head = None if self.constant else GroupedMLP(m, w, d, gain=0.0)
+        self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
         if aggregation == "paper":
             self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
             self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
@@ -133,7 +128,7 @@ class AUM(NeuralMethod):
             self.register_buffer("node_count", torch.zeros(layers - 1, m))
         self.node_dropout = nn.Dropout(p)
         self.projection = nn.Linear(d, d)
-        self.head = head(w, d + w, task.param_size, p)
+        self.head = head(d, 2 * d, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
         self.register_buffer("conflict_quantiles", torch.linspace(0, 1, 101))
 

@@ -211,14 +211,14 @@ def method_grid(results: Results) -> Grid:
 
 def data_name(results: Results) -> str:
     """The data in a word or two, without the folder that they lie in."""
-    return results.data["name"] or Path(results.plan.data).name
+    return results.data.get("name") or Path(results.plan.data).name
 
 
 def data_facts(results: Results) -> list[tuple[str, str]]:
     """(what, value): rows, labels, groups, classes; small counts hidden."""
     data, task = results.data, results.task
     rows, labelled = data["rows"], data["labelled"]
-    told = f" ({source})" if (source := data["source"]) and "/" not in source else ""
+    told = f" ({source})" if (source := data.get("source", "")) and "/" not in source else ""
     found = [
         ("Data", data_name(results) + told),
         ("Predicted", f"{task.name} ({task.kind})"),
@@ -230,7 +230,7 @@ def data_facts(results: Results) -> list[tuple[str, str]]:
     target = data.get("target", {})
     if "counts" in target:
         hidden = shown_counts(target["counts"])
-        told = [_class(k, hidden[k], n, labelled) for k, n in target["counts"].items()]
+        told = [_class(k, hidden[k], share=n / labelled) for k, n in target["counts"].items()]
         found.append(("Classes", "; ".join(told)))
     if "positive" in target:
         told = [f"{k}: {shown_count(n, labelled)}" for k, n in target["positive"].items()]
@@ -241,9 +241,10 @@ def data_facts(results: Results) -> list[tuple[str, str]]:
     return found
 
 
-def _class(name: str, shown: str, count: int, total: int) -> str:
-    share = f" ({count / total:.1%})" if shown == f"{count:,}" and total else ""
-    return f"{name}: {shown}{share}"
+def _class(name: str, shown: str, *, share: float) -> str:
+    """A class with its count, and its share where the count may be shown."""
+    told = f" ({share:.1%})" if shown[0].isdigit() else ""
+    return f"{name}: {shown}{told}"
 
 
 def data_grid(results: Results) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +16,10 @@ from amodal.report.svg import Drawing, draw
 from amodal.report.words import number, signed
 from amodal.study.compare import Comparison
 from amodal.study.plan import NONE
-from amodal.study.results import Results
+from amodal.study.results import At, Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["difference_panels"]
 
@@ -55,39 +59,40 @@ def _panel(
     axes = figure.add_axes((0.125, 0.19, 0.575, 0.64))
     axes.set(ylim=limits, xlim=(-0.5, max(place.values()) + 0.5))
     axes.axhline(0, color=INK, linewidth=1.0, zorder=1)
-    shifts = dict(zip(methods, _offsets(len(methods)), strict=True))
-    for c in comparisons:
-        look, x = style[c.method], place[c.at] + shifts[c.method]
-        drawn = look.line | {"linestyle": "none"}
-        if c.verdict == "undecided":
-            drawn["markerfacecolor"] = "white"
-        axes.vlines(x, c.interval.low, c.interval.high, colors=look.colour, linewidth=1.6, zorder=3)
-        axes.plot([x], [c.interval.value], **drawn)
     if points[-1].rate is None:
         axes.axvline(place[points[-1]] - 0.66, color="#d9d9d9", linewidth=0.8)
-    others = {c.at: c.other.split(":")[0] for c in comparisons}
-    ticks = ["all rates" if at.rate is None else f"{at.rate:g}" for at in points]
-    axes.set_xticks([place[at] for at in points], ticks)
-    for at in points:
-        name = others[at] if len(others[at]) < 12 else others[at][:10] + "\N{HORIZONTAL ELLIPSIS}"
-        axes.annotate(
-            name,
-            (place[at], 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, -25),
-            textcoords="offset points",
-            fontsize=6.8,
-            color=GREY,
-            ha="center",
-        )
-    axes.set_xlabel("rate of loss, and the best baseline there", labelpad=13)
-    axes.grid(visible=False, axis="x")
+    shifts = dict(zip(methods, _offsets(len(methods)), strict=True))
+    for c in comparisons:
+        _mark(axes, place[c.at] + shifts[c.method], c, look=style[c.method])
+    _ticks(axes, place, {c.at: c.other.split(":")[0] for c in comparisons})
     lasts = {m: [c for c in comparisons if c.method == m][-1].interval.value for m in methods}
     end_labels(axes, lasts, end=0.93, style=style)
     metric = METRICS[comparisons[0].metric]
     title(figure, f"{metric.title}: difference from the best baseline", mechanism_name(mechanism))
     name = f"difference-{metric.name}-{mechanism.replace(':', '_').replace('=', '-')}"
     return draw(figure, name, alt=_alt(comparisons, mechanism, style=style))
+
+
+def _mark(axes: Axes, x: float, c: Comparison, *, look: Look) -> None:
+    """The interval, and its middle: open where it holds 0."""
+    drawn = look.line | {"linestyle": "none"}
+    if c.verdict == "undecided":
+        drawn["markerfacecolor"] = "white"
+    axes.vlines(x, c.interval.low, c.interval.high, colors=look.colour, linewidth=1.6, zorder=3)
+    axes.plot([x], [c.interval.value], **drawn)
+
+
+def _ticks(axes: Axes, place: Mapping[At, float], others: Mapping[At, str]) -> None:
+    """The rates, and under each the best baseline there."""
+    ticks = ["all rates" if at.rate is None else f"{at.rate:g}" for at in place]
+    axes.set_xticks(list(place.values()), ticks)
+    for at, x in place.items():
+        name = others[at] if len(others[at]) < 12 else f"{others[at][:10]}\N{HORIZONTAL ELLIPSIS}"
+        where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        small = {"fontsize": 6.8, "color": GREY, "ha": "center"}
+        axes.annotate(name, (x, 0), xytext=(0, -25), **where, **small)
+    axes.set_xlabel("rate of loss, and the best baseline there", labelpad=13)
+    axes.grid(visible=False, axis="x")
 
 
 def _offsets(count: int) -> list[float]:

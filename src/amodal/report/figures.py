@@ -26,13 +26,15 @@ SIZE = (4.7, 3.35)
 _LABELS = 0.30  # share of the width that the labels at the right take
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(
+    wanted: Sequence[float], gap: float, *, low: float = 0.0, high: float = 1.0
+) -> list[float]:
     """Positions as near to `wanted` as can be that lie `gap` apart, in the same order.
 
     Least squares: neighbours that are too close are joined and centred on the mean of what they
     want. Where there is no room for all, the gap shrinks.
 
-    >>> spread([0.5, 0.5, 0.9], 0.1, 0, 1)
+    >>> spread([0.5, 0.5, 0.9], 0.1)
     [0.45, 0.55, 0.9]
     """
     if not wanted:
@@ -220,7 +222,7 @@ def end_labels(
     names = {m: textwrap.wrap(style[m].name, 21)[:2] for m in lasts}
     methods = sorted(lasts, key=lambda m: ends[m])
     rows = [k for m in methods for k in [m] * len(names[m])]
-    places = spread([ends[m] for m in rows], 0.052, 0.0, 1.0)
+    places = spread([ends[m] for m in rows], 0.052)
     for method in methods:
         own = [y for m, y in zip(rows, places, strict=True) if m == method]
         middle, look = sum(own) / len(own), style[method]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,7 +19,7 @@ from amodal.study.summaries import Calibration, calibration
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["calibration_panels", "rate_legend", "reliability_panels"]
+__all__ = ["axis_top", "calibration_panels", "rate_legend", "reliability_panels"]
 
 _NONE, _LOST = "#0072B2", "#D55E00"
 _SHADES = ("#08519c", "#3182bd", "#6baed6", "#9ecae1", "#c6dbef")
@@ -31,21 +32,53 @@ def calibration_panels(pool: Pool) -> list[Drawing]:
     mechanism = results.mechanisms[0]
     rates = results.rates(mechanism)
     points = [At(mechanism, r) for r in dict.fromkeys((rates[0], rates[-1]))]
-    style = looks(results.methods, results.focus)
+    found: dict[str, dict[At, Calibration]] = {}
+    for method in results.methods:
+        each = {at: calibration(results, method, at) for at in points}
+        found[method] = {at: c for at, c in each.items() if c is not None}
+    drawn = [c.curve for each in found.values() for c in each.values()]
+    top = axis_top(max(float(max(c.x.max(), c.y.max())) for c in drawn)) if drawn else 1.0
+    style, axis = looks(results.methods, results.focus), _axis(results.task.kind, top)
     with mpl.rc_context(rc()):
         return [
-            panel
-            for k, method in enumerate(results.methods)
-            if (panel := _calibration(results, method, points, look=style[method], number=k))
+            _calibration(each, points, look=style[method], number=k, axis=axis)
+            for k, (method, each) in enumerate(found.items())
+            if each
         ]
 
 
+def axis_top(largest: float) -> float:
+    """The end of both axes: 1, or less where all risks are low, so that they can be seen.
+
+    >>> axis_top(0.34), axis_top(0.75), axis_top(0.06)
+    (0.4, 1.0, 0.2)
+    """
+    return 1.0 if largest > 0.6 else max(0.2, math.ceil(largest * 10 + 1e-9) / 10)
+
+
+def _axis(kind: str, top: float) -> dict[str, Any]:
+    """Limits, ticks and labels of both axes."""
+    regression = kind == "regression"
+    return {
+        "xlim": (0, top),
+        "ylim": (0, top),
+        "xticks": (0, top / 2, top),
+        "yticks": (0, top),
+        "xticklabels": [f"{t:g}" for t in (0, top / 2, top)],
+        "yticklabels": ["0", f"{top:g}"],
+        "xlabel": "nominal coverage" if regression else "predicted",
+        "ylabel": "share inside" if regression else "observed",
+    }
+
+
 def _calibration(
-    results: Results, method: str, points: Sequence[At], *, look: Look, number: int
-) -> Drawing | None:
-    found = {at: c for at in points if (c := calibration(results, method, at)) is not None}
-    if not found:
-        return None
+    found: Mapping[At, Calibration],
+    points: Sequence[At],
+    *,
+    look: Look,
+    number: int,
+    axis: Mapping[str, Any],
+) -> Drawing:
     figure = Figure(figsize=(2.75, 2.95))
     axes = figure.add_axes((0.165, 0.14, 0.80, 0.75))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
@@ -55,29 +88,25 @@ def _calibration(
         curve = one.curve
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0)
         axes.plot(curve.x, curve.y, color=colour, linestyle=dash, linewidth=1.6)
-        _strip(axes, one, colour=colour, dash=dash, lift=0.0 if at == last else 0.09)
-    regression = results.task.kind == "regression"
-    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 1))
-    axes.set_yticks((0.5,), minor=True)
+        lift = 0.0 if at == last else 0.09 * axis["ylim"][1]
+        _strip(axes, one, colour=colour, lift=lift, height=0.08 * axis["ylim"][1])
+    axes.set(**axis)
+    axes.set_yticks((axis["ylim"][1] / 2,), minor=True)
     axes.tick_params(axis="y", which="minor", length=3, width=0.7, color=GREY)
-    axes.set_xlabel("nominal coverage" if regression else "predicted", labelpad=1)
-    axes.set_ylabel("share inside" if regression else "observed", labelpad=1)
     weight = "bold" if look.focus else "normal"
     figure.text(0.03, 0.945, look.name, fontsize=8.5, fontweight=weight, color=INK, va="center")
     return draw(figure, f"calibration-{number}", alt=_calibration_alt(look.name, found))
 
 
-def _strip(axes: Axes, one: Calibration, *, colour: str, dash: Any, lift: float) -> None:
+def _strip(axes: Axes, one: Calibration, *, colour: str, lift: float, height: float) -> None:
     """Where the predictions lie: a small histogram at the foot."""
     if not len(one.share) or one.share.max() == 0:
         return
-    height = 0.08 * one.share / one.share.max()
-    axes.stairs(
-        lift + height, one.edges, baseline=lift, color=colour, fill=True, alpha=0.45, linewidth=0
-    )
+    tops = lift + height * one.share / one.share.max()
+    axes.stairs(tops, one.edges, baseline=lift, color=colour, fill=True, alpha=0.45, linewidth=0)
 
 
-def _calibration_alt(name: str, found: dict[At, Calibration]) -> str:
+def _calibration_alt(name: str, found: Mapping[At, Calibration]) -> str:
     told = []
     for at, one in found.items():
         off = one.curve.y - one.curve.x
@@ -123,20 +152,7 @@ def _boxes(
     axes = figure.add_axes((left, 0.42 / height, 0.97 - left, 1 - 0.92 / height))
     for row in rows:
         k = rates.index(row["rate"])
-        y = names.index(row["modality"]) + (k - (len(rates) - 1) / 2) * step
-        colour = _SHADES[min(k, len(_SHADES) - 2)]
-        axes.hlines(y, row["q05"], row["q95"], color=colour, linewidth=0.9)
-        axes.hlines(y, row["q25"], row["q75"], color=colour, linewidth=3.2)
-        axes.plot(
-            row["q50"],
-            y,
-            marker=_RATE_MARKS[k % len(_RATE_MARKS)],
-            markersize=4.6,
-            color="white",
-            markeredgecolor=colour,
-            markeredgewidth=1.2,
-            zorder=3,
-        )
+        _box(axes, row, names.index(row["modality"]) + (k - (len(rates) - 1) / 2) * step, k)
     axes.set_yticks(range(len(names)), list(names))
     axes.set(xlim=(-0.01, 1.01), ylim=(len(names) - 0.45, -0.55))
     axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -148,6 +164,15 @@ def _boxes(
     second = f"{quantity} of each modality where it is present, by rate of loss"
     figure.text(0.012, 1 - 0.33 / height, second, fontsize=8, color=GREY, va="center")
     return draw(figure, name, alt=_boxes_alt(rows, rates, title))
+
+
+def _box(axes: Axes, row: dict[str, Any], y: float, k: int) -> None:
+    """5 to 95%, the middle half and the median; k is the place of the rate."""
+    colour = _SHADES[min(k, len(_SHADES) - 2)]
+    axes.hlines(y, row["q05"], row["q95"], color=colour, linewidth=0.9)
+    axes.hlines(y, row["q25"], row["q75"], color=colour, linewidth=3.2)
+    mark = {"marker": _RATE_MARKS[k % len(_RATE_MARKS)], "markersize": 4.6, "color": "white"}
+    axes.plot(row["q50"], y, **mark, markeredgecolor=colour, markeredgewidth=1.2, zorder=3)
 
 
 def _boxes_alt(rows: Sequence[dict[str, Any]], rates: Sequence[float], title: str) -> str:

@@ -33,7 +33,7 @@ def summary(facts: Facts) -> list[tuple[str, list[str]]]:
 def best_sentences(facts: Facts) -> list[str]:
     """Which method has the best value at each point."""
     title, found = METRICS[facts.metric].title, []
-    word = {True: "highest", False: "lowest"}[METRICS[facts.metric].higher_is_better is not False]
+    word = "lowest" if METRICS[facts.metric].higher_is_better is False else "highest"
     if facts.start is not None and (best := facts.best.get(facts.start)):
         value = interval_text(facts.values[best, facts.start])
         found.append(
@@ -117,9 +117,8 @@ def loss_sentences(facts: Facts) -> list[str]:
     if facts.start is None:
         return []
     title, found = METRICS[facts.metric].title, []
-    shown = [*facts.focus[:_SPOKEN]]
     baselines = {c.other for c in facts.against if c.at == facts.start}
-    shown += [m for m in facts.names if m in baselines]
+    shown = [*facts.focus[:_SPOKEN], *(m for m in facts.names if m in baselines)]
     for mechanism in facts.mechanisms:
         last = facts.under(mechanism)[-1]
         told = [
@@ -198,22 +197,7 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
         plan: of the study.
         natural: whether some modalities were not measured in the first place.
     """
-    found = [
-        "One data set: nothing here tells how methods fare on rows from another place or time.",
-        "Loss was simulated. Real loss need not follow any of the mechanisms shown.",
-        "Reliability and reliance describe a prediction. They are not correctness, not causation, "
-        "and no ground to skip a measurement.",
-        "Intervals tell the chance of which rows were tested, not that of training; for the latter "
-        + (
-            "there is one seed only, so nothing is known of it."
-            if facts.seeds == 1
-            else f"see the spread between the {facts.seeds} seeds (sd_between_seeds in pooled.csv)."
-        ),
-        "The best baseline was picked on the rows on which it is compared: that favours it.",
-        "Methods were run with the settings listed; with another budget for tuning the order may "
-        "differ.",
-        "Undecided is not equal: the difference may lie anywhere in its interval.",
-    ]
+    found = [*_ALWAYS, _training(facts)]
     if plan.absent_at == "test":
         found.append(
             "Training rows lost nothing: how methods fare when trained under loss is not shown."
@@ -233,6 +217,29 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
     if facts.failed:
         found.append("Failed cells may not be a random part: what fails may be what is hard.")
     return found
+
+
+_ALWAYS = (
+    "One data set: nothing here tells how methods fare on rows from another place or time.",
+    "Loss was simulated. Real loss need not follow any of the mechanisms shown.",
+    "Reliability and reliance describe a prediction. They are not correctness, not causation, and "
+    "no ground to skip a measurement.",
+    "The best baseline was picked on the rows on which it is compared: that favours it.",
+    "Methods were run with the settings listed; with another budget for tuning the order may "
+    "differ.",
+    "Undecided is not equal: the difference may lie anywhere in its interval.",
+)
+
+
+def _training(facts: Facts) -> str:
+    text = (
+        "Intervals tell the chance of which rows were tested, not that of training; for the latter"
+    )
+    if facts.seeds == 1:
+        return f"{text} there is one seed only, so nothing is known of it."
+    return (
+        f"{text} see the spread between the {facts.seeds} seeds (sd_between_seeds in pooled.csv)."
+    )
 
 
 # -- numbers -------------------------------------------------------------------------------------

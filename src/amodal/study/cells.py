@@ -125,11 +125,13 @@ def safe(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "-", text.replace(":", "_"))[:80]
 
 
-def merge_settings(plan: Plan, spec: str, name: str, family: str, own: Mapping) -> dict[str, Any]:
+def merge_settings(
+    plan: Plan, spec: str, *, name: str, family: str, own: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings of one method: those for all, its family, its name, its spec, in the spec.
 
     >>> plan = Plan("d", ("aum:width=8",), settings={"*": {"epochs": 3}, "aum": {"width": 4}})
-    >>> merge_settings(plan, "aum:width=8", "aum", "neural", {"width": 8})
+    >>> merge_settings(plan, "aum:width=8", name="aum", family="neural", own={"width": 8})
     {'epochs': 3, 'width': 8}
     """
     merged: dict[str, Any] = {}

@@ -142,7 +142,9 @@ class Pool:
         done = iter(self.scores(m, at) for m, at in todo)
         if jobs > 1 and len(todo) > jobs and self._keep:
             pool = Parallel(n_jobs=jobs, return_as="generator")
-            done = pool(delayed(_fill)(results.folder, self.replicates, *one) for one in todo)
+            done = pool(
+                delayed(_fill)(results.folder, self.replicates, method=m, at=at) for m, at in todo
+            )
         for k, (_, (method, at)) in enumerate(zip(done, todo, strict=True), len(every) - len(todo)):
             tell(k + 1, len(every), f"{method}, {at.mechanism} {at.rate:g}")
 
@@ -219,7 +221,7 @@ def _opened(folder: Path, replicates: int) -> Pool:
     return Pool(read_results(folder), replicates=replicates)
 
 
-def _fill(folder: Path, replicates: int, method: str, at: At) -> None:
+def _fill(folder: Path, replicates: int, *, method: str, at: At) -> None:
     """In another process: computes and keeps; only files come back."""
     _opened(folder, replicates).scores(method, at)
 

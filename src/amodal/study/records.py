@@ -66,25 +66,11 @@ def write_evaluation(
         group=predicted.group,
         replicates=plan.replicates,
     )
-    fit, pattern = cell.fit, cell.pattern
-    method = {"spec": fit.method, "name": fit.name, "settings": dict(fit.settings)}
-    record = {
-        "format": "amodal-evaluation",
-        "version": 1,
-        "id": cell.id,
-        "fit": fit.id,
+    own = {
+        **_determined(cell),
         **facts,
-        "method": {**method, **facts["method"]},
-        "mechanism": pattern.mechanism,
-        "rate": pattern.rate,
-        "trained_under": {"mechanism": fit.trained.mechanism, "rate": fit.trained.rate},
-        "pattern": None if pattern.is_none else pattern.id,
+        "method": {**_method(cell.fit), **facts["method"]},
         "keep_one": plan.keep_one,
-        "seed": fit.seed,
-        "fold": fit.fold,
-        "folds": fit.folds,
-        "data": fit.data,
-        "package": fit.version,
         "task": predicted.task.to_json(),
         "modalities": list(predicted.names),
         "rows": len(predicted),
@@ -93,7 +79,31 @@ def write_evaluation(
         "versions": versions(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return put_json(folder / "evaluations" / f"{cell.id}.json", record)
+    return put_json(folder / "evaluations" / f"{cell.id}.json", own)
+
+
+def _method(fit: Fit) -> dict[str, Any]:
+    return {"spec": fit.method, "name": fit.name, "settings": dict(fit.settings)}
+
+
+def _determined(cell: Evaluation) -> dict[str, Any]:
+    """What a cell's place in the plan determines."""
+    fit, pattern = cell.fit, cell.pattern
+    return {
+        "format": "amodal-evaluation",
+        "version": 1,
+        "id": cell.id,
+        "fit": fit.id,
+        "mechanism": pattern.mechanism,
+        "rate": pattern.rate,
+        "trained_under": {"mechanism": fit.trained.mechanism, "rate": fit.trained.rate},
+        "pattern": None if pattern.is_none else pattern.id,
+        "seed": fit.seed,
+        "fold": fit.fold,
+        "folds": fit.folds,
+        "data": fit.data,
+        "package": fit.version,
+    }
 
 
 def failure_line(error: Exception) -> str:

@@ -149,7 +149,7 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     name, own = parse_spec(spec)
     method = get_method(name)
     family = "neural" if hasattr(method, "stages") else "classic"
-    settings = merge_settings(plan, spec, name, family, own)
+    settings = merge_settings(plan, spec, name=name, family=family, own=own)
     if {"seed", "method"} & set(settings):
         raise SettingError("a study sets method and seed by itself; the settings name one; drop it")
     known = Model().get_params()

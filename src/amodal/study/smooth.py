@@ -94,7 +94,7 @@ def smooth_calibration(
     centre, scale = basis[:, 1:].mean(0), basis[:, 1:].std(0) + 1e-12
     basis[:, 1:], at[:, 1:] = (basis[:, 1:] - centre) / scale, (at[:, 1:] - centre) / scale
     weight = np.ones(len(y)) if weight is None else weight / weight.mean()
-    beta, covariance = _fit(basis, y.astype(float), weight, unit)
+    beta, covariance = _fit(basis, y.astype(float), weight=weight, unit=unit)
     middle = at @ beta
     half = 1.959964 * np.sqrt(np.einsum("ij,jk,ik->i", at, covariance, at).clip(min=0))
     return Curve(grid, _expit(middle), _expit(middle - half), _expit(middle + half))
@@ -132,7 +132,7 @@ def coverage_curve(
 
 
 def _fit(
-    basis: np.ndarray, y: np.ndarray, weight: np.ndarray, unit: np.ndarray
+    basis: np.ndarray, y: np.ndarray, *, weight: np.ndarray, unit: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of a logistic regression, by Newton's method; cluster-robust covariance."""
     ridge = _RIDGE * np.eye(basis.shape[1])

@@ -32,14 +32,14 @@ class TrainSettings:
         precision: ``32``, ``64`` or ``bf16`` (mixed).
     """
 
-    epochs: int = 60
+    epochs: int = 20
     batch_size: int = 128
-    lr: float = 2e-3
-    weight_decay: float = 1e-2
+    lr: float = 1e-3
+    weight_decay: float = 1.0
     clip: float = 1.0
-    lose: float = 0.2
+    lose: float = 0.25
     ema: float = 0.99
-    patience: int = 15
+    patience: int = 10
     monitor: str = ""
     unlabelled: bool = False
     precision: str = "32"

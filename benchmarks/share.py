@@ -1,0 +1,98 @@
+"""The share of a training step that fusion takes, for every neural method."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from functools import partial
+
+import torch
+from measure import Table, cpu_times, fill, made_up, ms, parameters
+
+from amodal.batch import Batch
+from amodal.encoders import EncoderSettings
+from amodal.methods import get_method
+from amodal.methods.base import NeuralMethod
+from amodal.types import Modality, Task
+
+__all__ = ["NEURAL", "Parts", "share_of_fusion"]
+
+NEURAL = {
+    "AUM": ("aum", {}),
+    "AUM, posterior": ("aum", {"aggregation": "posterior"}),
+    "mean": ("mean", {}),
+    "concat": ("concat", {}),
+    "attention": ("attention", {}),
+}
+
+
+class Parts:
+    """Training steps of one method, whole and in parts; parts share the weights and the batch.
+
+    `whole` is an ordinary step. `encode` is a step of the encoders alone, towards given gradients.
+    `cut` is a step that is cut where the encoders end, with both sides timed.
+    """
+
+    def __init__(self, method: NeuralMethod, batch: Batch) -> None:
+        self.method, self.batch = method.train(), batch
+        self.inner = torch.optim.AdamW(parameters(method, encoders=True), fused=True)
+        self.outer = torch.optim.AdamW(parameters(method, encoders=False), fused=True)
+        self.shares: list[float] = []
+
+    def whole(self) -> None:
+        self._clear()
+        sum(self.method.loss(self.batch).values()).backward()
+        self.inner.step()
+        self.outer.step()
+
+    def encode(self) -> None:
+        self._clear()
+        hidden = self.method.encode(self.batch)
+        hidden.backward(torch.full_like(hidden, 1e-3))
+        self.inner.step()
+
+    def cut(self) -> None:
+        self._clear()
+        start = time.process_time()
+        hidden = self.method.encode(self.batch)
+        middle = time.process_time()
+        leaf = hidden.detach().requires_grad_()
+        self.method.encode = lambda _: leaf
+        sum(self.method.loss(self.batch).values()).backward()
+        self.outer.step()
+        del self.method.encode
+        later = time.process_time()
+        hidden.backward(leaf.grad)
+        self.inner.step()
+        end = time.process_time()
+        self.shares.append((later - middle) / (end - start))
+
+    def _clear(self) -> None:
+        self.inner.zero_grad(set_to_none=True)
+        self.outer.zero_grad(set_to_none=True)
+
+
+def share_of_fusion(
+    n: int = 32, *, steps: int = 64, depth: int = 4, width: int = 128, repeats: int = 4
+) -> Table:
+    """The share of a step that fusion takes, for every neural method, measured in two ways."""
+    modalities = [Modality(f"s{k}", "series", tuple("abcdefgh")) for k in range(6)]
+    encoder = EncoderSettings(width=width, depth=depth, series="transformer", max_steps=steps)
+    torch.manual_seed(0)
+    batch = made_up(modalities, torch.rand(n, 6) < 0.7, partial(fill, steps=steps))
+    found, runs = {}, {}
+    for title, (name, settings) in NEURAL.items():
+        method = get_method(name)(modalities, Task("binary"), encoder=encoder, **settings)
+        method.prepare(batch)
+        found[title] = Parts(method, method.prepare_values(batch))
+        for part in ("whole", "encode", "cut"):
+            runs[f"{title}/{part}"] = getattr(found[title], part)
+    t = cpu_times(runs, repeats=repeats)
+    rows = []
+    for title, parts in found.items():
+        inside = statistics.median(parts.shares[1:])
+        whole, alone = t[f"{title}/whole"], t[f"{title}/encode"]
+        rows.append([title, ms(whole), ms(alone), f"{inside:.1%}", f"{1 - alone / whole:.1%}"])
+    head = ["method", "step", "encoders alone", "fusion, timed inside", "step - encoders"]
+    size = f"n = {n}, m = 6, {steps} tokens, transformers of {depth} layers, d = {width}"
+    return f"Share of fusion in a step ({size})", head, rows
