@@ -97,7 +97,7 @@ class AUM(NeuralMethod):
         variance: str = "learned",
         vib: bool = True,
         beta: float = 1e-3,
-        contrast: float = 0.1,
+        contrast: float = 0.02,
         two_stage: bool = True,
         clamp: float = 4.0,
         start: float = -1.0,
