@@ -55,7 +55,7 @@ class EncoderSettings:
     """
 
     width: int = 32
-    dropout: float = 0.4
+    dropout: float = 0.3
     series: str = "windows"
     depth: int = 2
     heads: int = 4

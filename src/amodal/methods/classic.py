@@ -42,7 +42,8 @@ class ClassicMethod:
 
     **Settings** are chosen on validation rows by log loss (regression: squared error), then the
     estimator is fitted on training and validation rows together. Where validation rows are too few
-    to tell, both are cut into folds for the choice (`classic_rows.selection_pairs`).
+    to tell, both are cut into folds for the choice (`classic_rows.selection_pairs`). The first
+    settings of the grid stay unless others are better by a standard error.
 
     **Losses.** An estimator that never saw a loss is over-confident under losses; one that learned
     from copies of the rows with random losses is slightly worse where nothing is lost. So two are
@@ -107,7 +108,7 @@ class ClassicMethod:
     # -- what a method overrides ------------------------------------------------------------------
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:
-        """Settings to try on `rows`; ``impute`` says whether unknown numbers become the mean."""
+        """Settings to try on `rows`, the safest first; ``impute`` says whether unknown numbers become the mean."""
         raise NotImplementedError
 
     def refine(self, best: dict[str, Any]) -> list[dict[str, Any]]:

@@ -32,10 +32,10 @@ class TrainSettings:
         precision: ``32``, ``64`` or ``bf16`` (mixed).
     """
 
-    epochs: int = 20
+    epochs: int = 60
     batch_size: int = 128
-    lr: float = 1e-3
-    weight_decay: float = 1.0
+    lr: float = 2e-3
+    weight_decay: float = 0.3
     clip: float = 1.0
     lose: float = 0.25
     ema: float = 0.99
