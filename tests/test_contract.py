@@ -5,15 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
 from amodal import Model, load
 from amodal.methods import METHODS, get_method
 from amodal.model import make_model
 from amodal.testing import check_method, made_up
 from amodal.types import TASK_KINDS
-from sklearn.base import clone
-from sklearn.model_selection import cross_val_score
 
-SMALL = {"epochs": 12, "batch_size": 16, "width": 16, "depth": 1, "heads": 2, "lr": 0.01, "ema": 0.8}
+SMALL = {
+    "epochs": 12,
+    "batch_size": 16,
+    "width": 16,
+    "depth": 1,
+    "heads": 2,
+    "lr": 0.01,
+    "ema": 0.8,
+}
 NEURAL = [name for name in METHODS if hasattr(get_method(name), "stages")]
 CLASSIC = [name for name in METHODS if name not in NEURAL]
 VARIANTS = [

@@ -13,16 +13,10 @@ import pytest
 
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError, NotFittedError, SettingError, StorageError, UnknownNameError
-from amodal.evaluation import (
-    align_target,
-    check_table_path,
-    digest_ids,
-    evaluate,
-    prediction_table,
-    write_table,
-)
+from amodal.evaluation import align_target, digest_ids, evaluate
 from amodal.metrics import score
 from amodal.model import Model
+from amodal.prediction_table import check_table_path, prediction_table, write_table
 from amodal.shifts import make_shift
 from amodal.types import Task
 

@@ -100,9 +100,7 @@ class Batch:
             )
             for name, v in self.values.items()
         }
-        return Batch(
-            self.names, values, move(self.absence), move(self.target), move(self.weight)
-        )
+        return Batch(self.names, values, move(self.absence), move(self.target), move(self.weight))
 
     def with_values(self, values: Mapping[str, Values]) -> Batch:
         """The same rows with other `values`."""
@@ -110,7 +108,9 @@ class Batch:
 
     def rows(self, rows: Int[Tensor, " p"]) -> Batch:
         """The rows at positions `rows`."""
-        pick = {k: None if (x := getattr(self, k)) is None else x[rows] for k in ("target", "weight")}
+        pick = {
+            k: None if (x := getattr(self, k)) is None else x[rows] for k in ("target", "weight")
+        }
         values = {name: take_values(v, rows) for name, v in self.values.items()}
         return replace(self, values=values, absence=self.absence[rows], **pick)
 

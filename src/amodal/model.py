@@ -298,7 +298,9 @@ class Model(BaseEstimator):
         known = {"model.json", "rows.json", "run.json"}
         if folder.is_file() or (
             folder.is_dir()
-            and any(p.name not in known and not p.name.startswith("member-") for p in folder.iterdir())
+            and any(
+                p.name not in known and not p.name.startswith("member-") for p in folder.iterdir()
+            )
         ):
             raise StorageError(
                 f"a model is stored in a folder of its own; {folder.name!r} holds other files; "

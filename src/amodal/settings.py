@@ -10,6 +10,7 @@ from amodal.errors import SettingError, unknown_name
 
 __all__ = ["MethodSettings", "coerce", "parse_method", "parse_pairs", "resolve_settings"]
 
+_WORDS = {"true": True, "false": False, "none": None}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -47,6 +48,8 @@ def coerce(name: str, value: Any, default: Any) -> Any:
             return int(number)
         if kind is float:
             return float(value)
+        if kind is str and value is None:
+            return "none"
         if kind is str and not isinstance(value, str):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
@@ -75,14 +78,39 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def parse_method(spec: str) -> tuple[str, dict[str, str]]:
-    """A method and its settings from one word: ``name:key=value:key=value``.
+def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
+    """A name and its settings out of one word: ``name:key=value:key=value``.
+
+    Values are read as whole numbers, numbers, true, false or none where they look like one.
+
+    Raises:
+        SettingError: a part after the name is no ``key=value``.
 
     >>> parse_method("aum:aggregation=posterior:ensemble=4")
-    ('aum', {'aggregation': 'posterior', 'ensemble': '4'})
+    ('aum', {'aggregation': 'posterior', 'ensemble': 4})
     """
-    name, *pairs = spec.split(":")
-    return name.strip(), parse_pairs(pairs)
+    name, *parts = str(spec).split(":")
+    settings: dict[str, Any] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not (key and equals and value):
+            raise SettingError(
+                f"settings are written name:key=value:key=value; got {part!r} in {spec!r}; "
+                "write it so"
+            )
+        settings[key.strip()] = _typed(value.strip())
+    return name.strip(), settings
+
+
+def _typed(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
 
 
 def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSettings:
@@ -111,6 +139,4 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
     def pick(defaults: Mapping[str, Any]) -> dict[str, Any]:
         return {k: coerce(k, given[k], v) for k, v in defaults.items() if k in given}
 
-    return MethodSettings(
-        pick(own), EncoderSettings(**pick(encoder)), TrainSettings(**pick(train))
-    )
+    return MethodSettings(pick(own), EncoderSettings(**pick(encoder)), TrainSettings(**pick(train)))

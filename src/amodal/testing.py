@@ -45,7 +45,10 @@ def made_up(kind: str = "binary", n: int = 80, *, seed: int = 0) -> Dataset:
     if kind == "binary":
         target, task = (noisy > 0.3).astype(float), Task("binary")
     elif kind == "multiclass":
-        target, task = np.digitize(noisy, [-0.5, 0.5]).astype(float), Task("multiclass", tuple("abc"))
+        target, task = (
+            np.digitize(noisy, [-0.5, 0.5]).astype(float),
+            Task("multiclass", tuple("abc")),
+        )
     elif kind == "multilabel":
         target = np.column_stack([noisy > 0, noisy < 0.5]).astype(float)
         task = Task("multilabel", ("up", "down"))
@@ -60,7 +63,9 @@ def _close(a: Prediction, b: Prediction, tolerance: float, what: str) -> None:
         if x is None:
             assert y is None, f"{what}: {name} is there once and not the other time"
             continue
-        gap = (x.nan_to_num(-1.0) - y.nan_to_num(-1.0)).abs().max() if x.numel() else torch.tensor(0)
+        gap = (
+            (x.nan_to_num(-1.0) - y.nan_to_num(-1.0)).abs().max() if x.numel() else torch.tensor(0)
+        )
         assert gap <= tolerance, f"{what}: {name} differs by {float(gap):.2g}"
 
 
@@ -80,7 +85,9 @@ def check_absent_is_absent(model: Model, data: Dataset) -> None:
             values={**data.values, name: type(values)(changed, values.offsets, values.index)}
         )
         _close(
-            model.predict(data.lose(hidden)), model.predict(poisoned.lose(hidden)), 0.0,
+            model.predict(data.lose(hidden)),
+            model.predict(poisoned.lose(hidden)),
+            0.0,
             f"values of {name} where it is lost",
         )
     assert bool(torch.isfinite(plain.params).all()), "a prediction is not finite"

@@ -150,6 +150,19 @@ class Task:
         return {"binary": 1, "regression": 2}.get(self.kind, len(self.classes))
 
     @property
+    def output_columns(self) -> dict[str, tuple[str, ...]]:
+        """What metrics read of a prediction -> names of its columns in a table.
+
+        >>> Task("multiclass", ("a", "b")).output_columns
+        {'probability': ('probability_a', 'probability_b')}
+        """
+        if self.kind == "regression":
+            return {"mean": ("mean",), "std": ("std",)}
+        if self.kind == "binary":
+            return {"probability": ("probability",)}
+        return {"probability": tuple(f"probability_{c}" for c in self.classes)}
+
+    @property
     def monitor(self) -> str:
         """The validation metric that early stopping watches unless told otherwise."""
         return "gaussian_nll" if self.kind == "regression" else "log_loss"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+
 from amodal import Dataset, Modality
 from amodal.data.coerce import to_dataset
 from amodal.errors import DataError, UnknownNameError

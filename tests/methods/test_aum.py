@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from amodal import Model
 from amodal.batch import Batch
 from amodal.data.scaling import Scaler

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from amodal.errors import UnknownNameError
-from amodal.nn import gaussian as g
 from scipy import stats
 from torch.distributions import Independent, Normal, kl_divergence
+
+from amodal.errors import UnknownNameError
+from amodal.nn import gaussian as g
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate, mean_over_rows
 from amodal.nn.grouped import GroupedLinear, GroupedMLP
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Task
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from amodal.data.dataset import Dataset
 from amodal.data.splits import folds
+from amodal.settings import parse_method
 from amodal.shifts import LossPattern, make_shift
 from amodal.study.cells import Job, expand
 from amodal.study.describe import describe_data
-from amodal.study.plan import Plan, parse_spec
+from amodal.study.plan import Plan
 from amodal.study.predictions import Predicted
 from amodal.study.records import write_evaluation, write_failure, write_head
 from amodal.study.results import OWN
@@ -109,7 +110,7 @@ class World:
 def make_study(folder: Path, plan: Plan, world: World, *, failing: tuple[str, ...] = ()) -> Path:
     """Writes the folder of a finished study; methods in `failing` have a failed cell each."""
     data, signal = world.data()
-    models = {spec: parse_spec(spec) for spec in plan.methods}
+    models = {spec: parse_method(spec) for spec in plan.methods}
     jobs = expand(plan, models, data=data.fingerprint(), version="0.1.0")
     write_head(folder, plan, jobs, description=describe_data(data))
     for job in jobs:
@@ -133,7 +134,7 @@ def _evaluate(
     for cell in job.evaluations:
         shifted, lost = test, np.zeros(test.shape, dtype=bool)
         if not cell.pattern.is_none:
-            mechanism, settings = parse_spec(cell.pattern.mechanism)
+            mechanism, settings = parse_method(cell.pattern.mechanism)
             shift = make_shift(mechanism, cell.pattern.rate, cell.pattern.seed, **settings)
             lost = shift.draw(data).lost[rows]
             shifted = test.lose(lost)

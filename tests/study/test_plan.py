@@ -7,7 +7,8 @@ import json
 import pytest
 
 from amodal.errors import SettingError, UnknownNameError
-from amodal.study.plan import Plan, parse_spec
+from amodal.settings import parse_method
+from amodal.study.plan import Plan
 
 
 def test_a_plan_survives_json():
@@ -74,6 +75,6 @@ def test_an_unknown_field_is_named():
 
 
 def test_values_of_a_spec_are_read_in_their_type():
-    name, settings = parse_spec("aum:vib=false:beta=1e-3:ensemble=4:series=gru:depth=none")
+    name, settings = parse_method("aum:vib=false:beta=1e-3:ensemble=4:series=gru:depth=none")
     assert name == "aum"
     assert settings == {"vib": False, "beta": 0.001, "ensemble": 4, "series": "gru", "depth": None}

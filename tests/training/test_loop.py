@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
 from amodal.encoders import EncoderSettings
@@ -29,7 +30,7 @@ def parts(**settings):
     return method, batch.rows(torch.arange(60)), batch.rows(torch.arange(60, 80))
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -41,11 +42,11 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, monkeypatch) -> None:
 
     def die(epoch, epochs) -> None:
         if epoch.epoch == 3:
-            raise Killed
+            raise KilledError
 
     killed, train, valid = parts()
     folder = _new(tmp_path / "killed")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(killed, train, valid, settings, seed=1, folder=folder, progress=die)
     assert (folder / "checkpoint" / "checkpoint.json").exists()
     again, train, valid = parts()

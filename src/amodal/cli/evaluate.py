@@ -72,7 +72,7 @@ def evaluate(
 
 def guarded(found: Evaluation) -> dict[str, Any]:
     """The evaluation as JSON, counts below ten and shares from which one follows as null."""
-    from amodal.study.disclosure import is_small, safe_share
+    from amodal.disclosure import is_small, safe_share
 
     record = found.to_json()
     for name in ("n", "groups"):
@@ -92,18 +92,18 @@ def guarded(found: Evaluation) -> dict[str, Any]:
 
 
 def _shift(absent: float | None, mechanism: str | None, seed: int) -> Shift | None:
+    from amodal.settings import parse_method
     from amodal.shifts import make_shift
-    from amodal.study.plan import parse_spec
 
     if mechanism is None and not absent:
         return None if absent is None else make_shift("none", absent, seed)
-    name, settings = parse_spec(mechanism or "mcar")
+    name, settings = parse_method(mechanism or "mcar")
     return make_shift(name, absent, seed, **settings)
 
 
 def _show(found: Evaluation, what: str) -> None:
+    from amodal.disclosure import shown_count
     from amodal.metrics import METRICS
-    from amodal.study.disclosure import shown_count
 
     kind = "test rows" if found.rows == "test" else "rows"
     groups = "" if found.groups in (None, found.n) else f" of {shown_count(found.groups)} groups"
@@ -130,7 +130,7 @@ def _same(found: Evaluation) -> str:
 
 
 def _fitted(found: Evaluation) -> str:
-    from amodal.study.disclosure import shown_count
+    from amodal.disclosure import shown_count
 
     if not found.fitted:
         return ""
@@ -141,7 +141,7 @@ def _fitted(found: Evaluation) -> str:
 
 
 def _rates(found: Evaluation) -> str:
-    from amodal.study.disclosure import shown_share
+    from amodal.disclosure import shown_share
 
     if found.rates is None:
         return ""

@@ -25,9 +25,9 @@ def predict(
     method does not have is null.
     """
     from amodal.data.source import open_dataset
-    from amodal.evaluation import check_table_path, prediction_table, write_table
+    from amodal.disclosure import shown_count
     from amodal.model import load
-    from amodal.study.disclosure import shown_count
+    from amodal.prediction_table import check_table_path, prediction_table, write_table
 
     check_table_path(out)
     model = load(run)

@@ -129,8 +129,8 @@ def builtin(
 
 def show_dataset(data: Dataset, out: Path) -> None:
     """Prints counts of rows, labels, classes and of absence; those under ten are not shown."""
+    from amodal.disclosure import shown_count, shown_share
     from amodal.study.describe import describe_data
-    from amodal.study.disclosure import shown_count, shown_share
 
     facts = describe_data(data)
     n, labelled = facts["rows"], facts["labelled"]
@@ -155,7 +155,7 @@ def show_dataset(data: Dataset, out: Path) -> None:
 
 
 def _target(facts: dict) -> str:
-    from amodal.study.disclosure import shown_count, shown_counts
+    from amodal.disclosure import shown_count, shown_counts
 
     target, task = facts.get("target"), facts["task"]
     if not target:
@@ -174,7 +174,7 @@ def _target(facts: dict) -> str:
 
 
 def _split(facts: dict) -> str:
-    from amodal.study.disclosure import shown_counts
+    from amodal.disclosure import shown_counts
 
     if not facts["published_split"]:
         return ""
@@ -184,7 +184,7 @@ def _split(facts: dict) -> str:
 
 def _removed(data: Dataset) -> str:
     """What cleaning did to the raw values, where the reader counted it."""
-    from amodal.study.disclosure import shown_count
+    from amodal.disclosure import shown_count
 
     counts = data.provenance.get("counts", {})
     other = data.provenance.get("lines_of_other_rows", {})

@@ -89,8 +89,7 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
     >>> settings_by_method(["epochs=3", "boosting.depth=2", "ensemble=4"])
     {'neural': {'epochs': 3}, 'boosting': {'depth': 2}, '*': {'ensemble': 4}}
     """
-    from amodal.settings import parse_pairs
-    from amodal.study.plan import parse_spec
+    from amodal.settings import parse_method, parse_pairs
 
     found: dict[str, dict[str, Any]] = {}
     for key, value in parse_pairs(pairs).items():
@@ -100,7 +99,7 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
                 f"a setting of a study is written [METHOD.]KEY=VALUE; got {key!r}; write it so"
             )
         family = "*" if name in ("ensemble", "calibrate") else "neural"
-        typed = parse_spec(f"_:{name}={value}")[1]
+        typed = parse_method(f"_:{name}={value}")[1]
         found.setdefault(method or family, {}).update(typed)
     return found
 

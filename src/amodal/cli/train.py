@@ -161,7 +161,7 @@ def _head(model: Model, data: Dataset, ref: str) -> tuple[dict[str, Any], dict[s
 
 
 def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
-    from amodal.study.disclosure import shown_count
+    from amodal.disclosure import shown_count
 
     count = {k: shown_count(len(v)) for k, v in model.rows_.items()}
     parts = [f"{count['train']} rows", f"{count['valid']} for validation"]

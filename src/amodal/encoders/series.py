@@ -64,9 +64,9 @@ class SeriesEncoder(Encoder):
     Pooled is a `ResidualMLP` of [`summarise`; course]. The course is `window_means` (which no
     parameter changes: worked out once, and as cheap as a table; no tokens), or is read over
     `step_features` by a `GRU` or `MinGRU` (its last state; tokens are the states behind each step)
-    or a `Transformer` (its summary token; tokens are its outputs). For these, a series of more than `EncoderSettings.max_steps`
-    steps is first averaged into as many time bins (`bin_steps`), which bounds the cost; summaries
-    see all steps. Steps that stand out of order are sorted by time.
+    or a `Transformer` (its summary token; tokens are its outputs). For these, a series of more than
+    `EncoderSettings.max_steps` steps is first averaged into as many time bins (`bin_steps`), which
+    bounds the cost; summaries see all steps. Steps that stand out of order are sorted by time.
 
     Args:
         modality: its features are the variables.

@@ -161,7 +161,10 @@ class AUM(NeuralMethod):
             return Fused(*gaussian.fuse_posterior(edges.mean, edges.log_var, edges.present))
         alpha = self.attend(edges)
         mean = self._pass_messages(edges, alpha, track)
-        var = (alpha.square()[..., None] * select_present(select_present(edges.log_var, edges.present).exp(), edges.present)).sum(1)
+        var = (
+            alpha.square()[..., None]
+            * select_present(select_present(edges.log_var, edges.present).exp(), edges.present)
+        ).sum(1)
         some = edges.present.any(1, keepdim=True)
         mean = gaussian.full(mean)
         mean = torch.where(some, mean, mean.new_zeros(()))
@@ -345,4 +348,3 @@ def _check(aggregation: str, attention: str, absent: str, variance: str, **numbe
     for what, value in numbers.items():
         if not value > 0:
             raise SettingError(f"{what} must be positive; got {value!r}; change it")
-

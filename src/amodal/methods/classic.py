@@ -108,7 +108,10 @@ class ClassicMethod:
     # -- what a method overrides ------------------------------------------------------------------
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:
-        """Settings to try on `rows`, the safest first; ``impute`` says whether unknown numbers become the mean."""
+        """Settings to try on `rows`, the safest first.
+
+        ``impute`` says whether unknown numbers become the mean.
+        """
         raise NotImplementedError
 
     def refine(self, best: dict[str, Any]) -> list[dict[str, Any]]:

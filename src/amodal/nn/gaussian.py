@@ -113,9 +113,7 @@ def fuse_posterior(
     return fused, 1.0 / precision, share.mean(-1)
 
 
-def kl_to_standard(
-    mean: Float[Tensor, "n d"], var: Float[Tensor, "n d"]
-) -> Float[Tensor, " n"]:
+def kl_to_standard(mean: Float[Tensor, "n d"], var: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """KL(N(mean, diag var) || N(0, I)) in nats, at least 0, summed over d.
 
     1/2 sum_d (var + mean^2 - 1 - log var). Reference: AUM, Eq. 6.

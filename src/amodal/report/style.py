@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from amodal.study.plan import NONE, parse_spec
+from amodal.settings import parse_method
+from amodal.study.plan import NONE
 from amodal.study.results import At
 
 __all__ = [
@@ -119,7 +120,7 @@ def method_name(label: str) -> str:
     'gradient boosting'
     """
     spec, bracket, rest = label.partition(" (")
-    name, settings = parse_spec(spec)
+    name, settings = parse_method(spec)
     plain = name.upper() if name in _ACRONYMS else name.replace("_", " ")
     parts = [_NAMES.get(name, plain)]
     return ", ".join([*parts, *(_setting(k, v) for k, v in settings.items())]) + bracket + rest
@@ -142,7 +143,7 @@ def mechanism_name(spec: str) -> str:
     >>> mechanism_name("mnar:odds_ratio=5")
     'lost by their own values (MNAR), odds ratio 5'
     """
-    name, settings = parse_spec(spec)
+    name, settings = parse_method(spec)
     known = _MECHANISMS.get(name.replace("_", "-"), name)
     return ", ".join([known, *(f"{k.replace('_', ' ')} {v}" for k, v in settings.items())])
 

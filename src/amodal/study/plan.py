@@ -9,50 +9,14 @@ from typing import Any
 
 from amodal.checks import check_fraction
 from amodal.errors import SettingError, unknown_name
+from amodal.settings import parse_method
 
-__all__ = ["ABSENT_AT", "NONE", "Plan", "parse_spec"]
+__all__ = ["ABSENT_AT", "NONE", "Plan"]
 
 ABSENT_AT = ("test", "both")
 """Where modalities are lost: at test only (fit once), or at training and test alike."""
 NONE = "none"
 """Name of the mechanism of a cell at rate 0."""
-
-_WORDS = {"true": True, "false": False, "none": None}
-
-
-def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """A name and its settings out of one string: ``name:key=value:key=value``.
-
-    Values are read as whole numbers, numbers, true, false or none where they look like one.
-
-    Raises:
-        SettingError: a part after the name is no ``key=value``.
-
-    >>> parse_spec("aum:aggregation=posterior:ensemble=4")
-    ('aum', {'aggregation': 'posterior', 'ensemble': 4})
-    """
-    name, *parts = str(spec).split(":")
-    settings: dict[str, Any] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if not (key and equals and value):
-            raise SettingError(
-                f"settings are written name:key=value:key=value; got {part!r} in {spec!r}; "
-                "write it so"
-            )
-        settings[key] = _value(value)
-    return name, settings
-
-
-def _value(text: str) -> Any:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
 
 
 @dataclass(frozen=True)
@@ -140,7 +104,7 @@ class Plan:
             if spec not in self.methods:
                 raise unknown_name("method of the study", spec, self.methods)
         for spec in (*self.methods, *self.mechanisms):
-            parse_spec(spec)
+            parse_method(spec)
 
     def __hash__(self) -> int:
         return hash((self.data, self.methods, self.rates, self.mechanisms, self.seeds, self.folds))

@@ -16,7 +16,7 @@ from amodal.types import PRESENT, Task
 if TYPE_CHECKING:
     from amodal.data.dataset import Dataset
 
-__all__ = ["Predicted", "output_columns", "read_predictions", "write_predictions"]
+__all__ = ["Predicted", "read_predictions", "write_predictions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +82,6 @@ class Predicted:
         )
 
 
-def output_columns(task: Task) -> dict[str, tuple[str, ...]]:
-    """Output -> names of its columns in a file.
-
-    >>> output_columns(Task("multiclass", ("a", "b")))
-    {'probability': ('probability_a', 'probability_b')}
-    """
-    if task.kind == "regression":
-        return {"mean": ("mean",), "std": ("std",)}
-    if task.kind == "binary":
-        return {"probability": ("probability",)}
-    return {"probability": tuple(f"probability_{c}" for c in task.classes)}
-
-
 def _target_columns(task: Task) -> tuple[str, ...]:
     if task.kind == "multilabel":
         return tuple(f"target_{c}" for c in task.classes)
@@ -116,7 +103,7 @@ def write_predictions(path: Path, predicted: Predicted) -> Path:
     if predicted.weight is not None:
         columns["weight"] = predicted.weight
     columns |= _split(_target_columns(task), predicted.target)
-    for output, names in output_columns(task).items():
+    for output, names in task.output_columns.items():
         columns |= _split(names, predicted.outputs[output])
     columns |= _split([f"absence_{n}" for n in predicted.names], predicted.absence)
     for kind in ("reliability", "reliance"):
@@ -142,7 +129,7 @@ def read_predictions(path: Path, task: Task, names: Sequence[str]) -> Predicted:
     try:
         table = pq.read_table(path)
         columns = {n: table[n].to_numpy(zero_copy_only=False) for n in table.column_names}
-        outputs = {k: _join(columns, v, task) for k, v in output_columns(task).items()}
+        outputs = {k: _join(columns, v, task) for k, v in task.output_columns.items()}
         target = _join(columns, _target_columns(task), task)
         absence = np.column_stack([columns[f"absence_{n}"] for n in names]).astype(np.int8)
     except (OSError, pa.ArrowException, KeyError) as error:

@@ -25,12 +25,12 @@ from amodal.errors import AmodalError, SettingError, StorageError
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
-from amodal.settings import resolve_settings
+from amodal.settings import parse_method, resolve_settings
 from amodal.shifts import AbsenceShift, make_shift, shift_class
 from amodal.study.cells import Job, Pattern, expand, merge_settings
 from amodal.study.describe import describe_data
 from amodal.study.files import read_json, sweep_stale
-from amodal.study.plan import Plan, parse_spec
+from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, write_head
 from amodal.study.work import Done, pattern_path, run_job
 
@@ -128,7 +128,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
         raise SettingError("a study needs data with a target; these have none; prepare others")
     select(data.task.kind, plan.metrics or None)
     for spec in plan.mechanisms:
-        if not issubclass(shift_class(parse_spec(spec)[0]), AbsenceShift):
+        if not issubclass(shift_class(parse_method(spec)[0]), AbsenceShift):
             raise SettingError(
                 f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
             )
@@ -146,7 +146,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
 
 def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     """The method that a spec names and its settings, refused here and not after hours."""
-    name, own = parse_spec(spec)
+    name, own = parse_method(spec)
     method = get_method(name)
     family = "neural" if hasattr(method, "stages") else "classic"
     settings = merge_settings(plan, spec, name=name, family=family, own=own)
@@ -158,7 +158,7 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def _absence_shift(pattern: Pattern) -> Any:
-    name, settings = parse_spec(pattern.mechanism)
+    name, settings = parse_method(pattern.mechanism)
     return make_shift(
         name, pattern.rate, pattern.seed, **{"keep_one": pattern.keep_one, **settings}
     )

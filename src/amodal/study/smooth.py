@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from amodal.study.disclosure import SMALLEST
+from amodal.disclosure import SMALLEST
 
 __all__ = ["Curve", "coverage_curve", "smooth_calibration", "spline_basis"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from amodal.study.disclosure import SMALLEST, safe_share
+from amodal.disclosure import SMALLEST, safe_share
 from amodal.study.pooling import concatenate
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amodal.disclosure import is_small, safe_share
 from amodal.metrics import METRICS
 from amodal.study.compare import Comparison, against_best, against_reference
-from amodal.study.disclosure import is_small, safe_share
 from amodal.study.files import put_file
 from amodal.study.pooling import Pool
 from amodal.study.summaries import rate_rows, reliability_rows

@@ -83,8 +83,14 @@ class _Run:
     """The moving parts of one run; `fit` drives it."""
 
     def __init__(
-        self, method: NeuralMethod, train: Batch, valid: Batch | None, settings: TrainSettings,
-        *, seed: int, device: str,
+        self,
+        method: NeuralMethod,
+        train: Batch,
+        valid: Batch | None,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        device: str,
     ) -> None:
         self.settings, self.seed = settings, seed
         self.fabric = Fabric(
@@ -191,7 +197,9 @@ class _Run:
             math.isnan(value) or not scores or sign * value > max(sign * s for s in scores)
         )
         if better:
-            self.best_state = {k: v.detach().clone() for k, v in self.evaluated.state_dict().items()}
+            self.best_state = {
+                k: v.detach().clone() for k, v in self.evaluated.state_dict().items()
+            }
             self.history.best_epoch = epoch
         lr = self.optimizer.param_groups[0]["lr"]
         return Epoch(epoch, self.stage(epoch), terms, self.monitor.name, value, better, lr)
@@ -277,7 +285,9 @@ def fit(
     key = f"{seed_of(settings, seed, method.names, len(train)):x}"
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         method.prepare(train)
-        run = _Run(method, _to(train, device), _to(valid, device), settings, seed=seed, device=device)
+        run = _Run(
+            method, _to(train, device), _to(valid, device), settings, seed=seed, device=device
+        )
         if folder is not None:
             run.resume(folder / "checkpoint", key)
         _epochs(run, key, folder, progress)

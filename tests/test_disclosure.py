@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amodal.study.disclosure import safe_share, shown_count, shown_counts, shown_share
+from amodal.disclosure import safe_share, shown_count, shown_counts, shown_share
 
 
 def _possible(shown: str, total: int) -> range:
