@@ -81,7 +81,7 @@ def test_commands_in_blocks_are_complete() -> None:
 def test_what_the_readme_studies_can_be_made() -> None:
     from amodal.model import make_model
     from amodal.shifts import make_shift
-    from amodal.study.plan import parse_spec
+    from amodal.settings import parse_method
 
     made = 0
     for page in PAGES:
@@ -91,7 +91,7 @@ def test_what_the_readme_studies_can_be_made() -> None:
                     make(spec)
                     made += 1
             for spec in _after(line, "--mechanism"):
-                name, settings = parse_spec(spec)
+                name, settings = parse_method(spec)
                 make_shift(name, 0.5, **settings)
     assert made > 10
 

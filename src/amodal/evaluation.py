@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class Evaluation:
         shift: what was done to the rows (`Shift.to_json`), with what it learned; None for nothing.
         describe: the same in a sentence.
         rates: what loss was asked for and what came out; None where the shift loses nothing.
+        diagnostics: whether the method works as it is meant to (AUM: variance collapse, attention
+            entropy, KL); empty where it has none.
     """
 
     task: Task
@@ -63,6 +65,7 @@ class Evaluation:
     shift: Mapping[str, Any] | None = None
     describe: str = ""
     rates: LossRates | None = None
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with the exact counts, for one's own eyes; NaN becomes null."""
@@ -79,6 +82,7 @@ class Evaluation:
             "task": self.task.to_json(),
             "same_data": self.same or None,
             "shift": shift,
+            "diagnostics": dict(self.diagnostics),
             "fingerprints": {"data": self.data},
         }
 
@@ -124,10 +128,11 @@ def evaluate(
     reference = data[np.isin(data.row_id, model.rows_["train"])] if same else None
     known = np.concatenate([model.rows_.get(name, data.row_id[:0]) for name in _FITTED])
     shifted, facts = _shifted(used, shift, reference)
+    prediction = model.predict(shifted)
     found = score(
         model.task_.kind,
         used.target,
-        model.predict(shifted).outputs(),
+        prediction.outputs(),
         metrics=chosen,
         weight=used.weight,
         group=used.group,
@@ -143,6 +148,7 @@ def evaluate(
         fitted=int(np.isin(used.row_id, known).sum()),
         same=same,
         data=fingerprint,
+        diagnostics=model.diagnostics(prediction),
         **facts,
     )
 

@@ -185,7 +185,8 @@ def load_member(folder: Path) -> Member:
     except _UNREADABLE as error:
         raise CheckpointError(
             "a stored model consists of member.json and the files that it names; those in "
-            f"{folder.parent.name}/{folder.name} cannot be read ({type(error).__name__}); train it again"
+            f"{folder.parent.name}/{folder.name} cannot be read ({type(error).__name__}); "
+            "train it again"
         ) from None
     base = torch.tensor(body["base"])
     return Member(body["method"], body["settings"], scaler, method, base, body["history"])

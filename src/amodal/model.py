@@ -249,6 +249,16 @@ class Model(BaseEstimator):
     def _mixture(self, data: Dataset) -> Prediction:
         return mix_predictions([m.predict(data, device=self.device) for m in self.members_])
 
+    def diagnostics(self, prediction: Prediction) -> dict[str, float]:
+        """What tells whether the method works as it is meant to, e.g. AUM's variance collapse.
+
+        Args:
+            prediction: of this model. Empty for methods that report none.
+        """
+        self._fitted()
+        first = self.members_[0]
+        return first.method.diagnostics(prediction) if first.neural else {}
+
     def predict_proba(self, data: Any) -> np.ndarray:
         """Probabilities ``[n, C]`` (``multilabel``: ``[n, L]``).
 

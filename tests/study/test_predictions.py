@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from amodal.errors import StorageError
-from amodal.study.predictions import Predicted, output_columns, read_predictions, write_predictions
+from amodal.study.predictions import Predicted, read_predictions, write_predictions
 from amodal.types import Task
 
 TASKS = {
@@ -28,7 +28,7 @@ def _predicted(kind: str, rows: int = 5, **extra) -> Predicted:
     }[kind]
     outputs = {
         k: rng.random(rows) if len(v) == 1 else rng.random((rows, len(v)))
-        for k, v in output_columns(task).items()
+        for k, v in task.output_columns.items()
     }
     row_id = np.array([f"r{k}" for k in range(rows)])
     absence = rng.integers(0, 3, (rows, 2)).astype(np.int8)

@@ -69,6 +69,9 @@ class StandIn:
         logit = self.rate + slope * (present.sum(1).double() - 1) + 0.1 * torch.arange(len(data))
         return Prediction(data.task, logit[:, None], present, reliance=present / 2)
 
+    def diagnostics(self, prediction: Prediction) -> dict[str, float]:
+        return {}
+
     def save(self, folder):
         facts = {"method": self.method, "seed": self.seed, "rate": self.rate}
         (folder / "model.json").write_text(json.dumps(facts))

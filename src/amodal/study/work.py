@@ -143,8 +143,10 @@ def _evaluated(
     where = folder / "evaluations" / cell.id
     try:
         shifted, shift = _shifted(folder, cell.pattern, test)
-        predicted = Predicted.of(shifted, model.predict(shifted))
+        prediction = model.predict(shifted)
+        predicted = Predicted.of(shifted, prediction)
         facts = {"method": _about(cell.fit.name), **shift}
+        facts |= {"diagnostics": model.diagnostics(prediction)}
         facts |= {"fit_fingerprint": fit["fingerprint"], "fit_seconds": fit["seconds"]}
         facts |= {"seconds": time.perf_counter() - started}
         write_evaluation(folder, plan, cell, predicted, facts=facts)
