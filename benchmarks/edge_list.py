@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amodal.batch import Batch
+from amodal.methods import aum
 from amodal.methods.aum import AUM
 from amodal.methods.base import PatternEmbedding, head
 from amodal.nn.gaussian import kl_to_standard
@@ -142,6 +143,8 @@ class EdgeListAUM(nn.Module):
         m, d, p = len(method.names), method.width, method.encoders[0].settings.dropout
         self.task, self.task_loss = method.task, method.task_loss
         self.theta, self.clamp, self.start = method.theta, method.clamp, method.start
+        self.unit_means = getattr(method, "unit_means", False)
+        self.pace = getattr(aum, "_PACE", 1.0)
         self.beta, self.contrast = method.beta, method.contrast
         self.mean_head, self.variance_head = _TypedMLP(m, d, p), _TypedMLP(m, d, 0.0)
         self.nodes = nn.Parameter(torch.empty(m, d))
@@ -161,8 +164,11 @@ class EdgeListAUM(nn.Module):
         modality, row = batch.present.T.nonzero(as_tuple=True)
         x = hidden[row, modality]
         counts = batch.present.sum(0).tolist()
-        log_var = (self.variance_head(x, counts) + self.start).clamp(-self.clamp, self.clamp)
-        return EdgeList(row, modality, self.mean_head(x, counts), log_var, hidden.shape[:2])
+        mean, log_var = self.mean_head(x, counts), self.variance_head(x, counts)
+        if self.unit_means:
+            mean = F.layer_norm(mean, mean.shape[-1:])
+        log_var = (self.start + self.pace * log_var).clamp(-self.clamp, self.clamp)
+        return EdgeList(row, modality, mean, log_var, hidden.shape[:2])
 
     def fuse(self, edges: EdgeList) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
         """Mean and variance of every row; 0 and 1 where it has nothing."""

@@ -49,12 +49,14 @@ process: medians of repeated runs that took turns. What each table means: README
 
 
 def fusion_only(
-    n: int, *, m: int = MODALITIES, d: int = WIDTH, dropout: float = 0.1, **settings: object
+    n: int, *, m: int = MODALITIES, d: int = WIDTH, dropout: float = 0.1, **settings: float
 ) -> tuple[AUM, Batch, Tensor]:
     """An AUM in training, its encoders replaced by what they gave: `hidden`."""
     torch.manual_seed(0)
     modalities = [Modality(f"m{k}", "embedding", ("x",)) for k in range(m)]
     encoder = EncoderSettings(width=d, depth=1, dropout=dropout)
+    if "corrupt" in AUM.settings():  # encodes the batch once more, and is not fusion
+        settings = {"corrupt": 0.0, **settings}
     method = AUM(modalities, Task("binary"), encoder=encoder, **settings)
     with torch.no_grad():
         for weight in method.parameters():  # some start at 0, and hide what they multiply
@@ -66,9 +68,11 @@ def fusion_only(
     return method.train(), batch, hidden
 
 
-def largest_differences(n: int = 64, d: int = 16, *, joined: bool = False) -> dict[str, float]:
+def largest_differences(
+    n: int = 64, d: int = 16, *, joined: bool = False, layers: int = 2
+) -> dict[str, float]:
     """Loss and gradients, ours minus edge lists, in double precision, both in training."""
-    method, batch, hidden = fusion_only(n, d=d, dropout=0.0)
+    method, batch, hidden = fusion_only(n, d=d, dropout=0.0, layers=layers)
     method.double()
     batch = batch.to("cpu", torch.float64)
     mine, other = (hidden.detach().double().requires_grad_() for _ in range(2))

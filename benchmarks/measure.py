@@ -47,6 +47,8 @@ def cpu_times(
     CPU time of this process, not the clock on the wall; taking turns, because what else the machine
     does slows all of them down alike.
     """
+    # As after any larger array: glibc keeps memory from here on, and no step waits for fresh pages.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
     taken: dict[str, list[float]] = {name: [] for name in variants}
     gc.collect()
     gc.disable()

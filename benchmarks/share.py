@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 from measure import Table, cpu_times, fill, made_up, ms, parameters
+from torch import Tensor
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
@@ -27,17 +28,19 @@ NEURAL = {
 
 
 class Parts:
-    """Training steps of one method, whole and in parts; parts share the weights and the batch.
+    """Training steps of one method, whole and in parts; they share the weights and the batch.
 
-    `whole` is an ordinary step. `encode` is a step of the encoders alone, towards given gradients.
-    `cut` is a step that is cut where the encoders end, with both sides timed.
+    `whole` is an ordinary step. `encode` is what encoders do in it, towards given gradients. `cut`
+    is a step that is cut where encoders end, with the time of both sides: `shares` is fusion's part.
     """
 
     def __init__(self, method: NeuralMethod, batch: Batch) -> None:
         self.method, self.batch = method.train(), batch
         self.inner = torch.optim.AdamW(parameters(method, encoders=True), fused=True)
         self.outer = torch.optim.AdamW(parameters(method, encoders=False), fused=True)
+        self.encoded: list[Batch] = []
         self.shares: list[float] = []
+        self.cut()
 
     def whole(self) -> None:
         self._clear()
@@ -47,25 +50,36 @@ class Parts:
 
     def encode(self) -> None:
         self._clear()
-        hidden = self.method.encode(self.batch)
-        hidden.backward(torch.full_like(hidden, 1e-3))
+        for batch in self.encoded:
+            hidden = self.method.encode(batch)
+            hidden.backward(torch.full_like(hidden, 1e-3))
         self.inner.step()
 
     def cut(self) -> None:
         self._clear()
+        self.encoded, ends, forward = [], [], 0.0
+
+        def encode(batch: Batch) -> Tensor:
+            nonlocal forward
+            begun = time.process_time()
+            hidden = type(self.method).encode(self.method, batch)
+            leaf = hidden.detach().requires_grad_()
+            self.encoded.append(batch)
+            ends.append((hidden, leaf))
+            forward += time.process_time() - begun
+            return leaf
+
         start = time.process_time()
-        hidden = self.method.encode(self.batch)
-        middle = time.process_time()
-        leaf = hidden.detach().requires_grad_()
-        self.method.encode = lambda _: leaf
+        self.method.encode = encode
         sum(self.method.loss(self.batch).values()).backward()
         self.outer.step()
         del self.method.encode
-        later = time.process_time()
-        hidden.backward(leaf.grad)
+        middle = time.process_time()
+        for hidden, leaf in ends:
+            hidden.backward(leaf.grad)
         self.inner.step()
         end = time.process_time()
-        self.shares.append((later - middle) / (end - start))
+        self.shares.append((middle - start - forward) / (end - start))
 
     def _clear(self) -> None:
         self.inner.zero_grad(set_to_none=True)
@@ -90,7 +104,7 @@ def share_of_fusion(
     t = cpu_times(runs, repeats=repeats)
     rows = []
     for title, parts in found.items():
-        inside = statistics.median(parts.shares[1:])
+        inside = statistics.median(parts.shares[2:])
         whole, alone = t[f"{title}/whole"], t[f"{title}/encode"]
         rows.append([title, ms(whole), ms(alone), f"{inside:.1%}", f"{1 - alone / whole:.1%}"])
     head = ["method", "step", "encoders alone", "fusion, timed inside", "step - encoders"]

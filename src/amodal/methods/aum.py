@@ -18,12 +18,17 @@ from amodal.methods.base import NeuralMethod, head
 from amodal.nn import gaussian
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate
 from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.nn.corruption import corrupted
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
 
 AGGREGATION = ("paper", "posterior")
+
+_PACE = 10.0
+"""The variance heads start late and must have learned before the means overfit: an optimiser that
+takes steps of one size moves them this many times as fast."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +69,13 @@ class AUM(NeuralMethod):
         vib: add beta KL to the loss.
         beta: weight of the KL, in nats per row.
         contrast: weight of the contrastive terms; 0 leaves them out.
+        corrupt: weight of the term that teaches the variance heads what noise looks like: a copy of
+            the input with noise added must get a larger variance; 0 leaves it out.
         two_stage: freeze the variance heads in stage 1.
         clamp: log variances stay in [-clamp, clamp].
+        unit_means: means have mean 0 and variance 1 over d. Else a mean can shrink where its modality
+            is noisy, which does for the task what a larger variance would, and the variance learns
+            nothing of the noise.
         start: log variance of every edge before training; below 0, so that the noise of the latent
             does not drown the means when training begins.
         gain: scale of the edges' means before training, for the same reason.
@@ -98,8 +108,10 @@ class AUM(NeuralMethod):
         vib: bool = True,
         beta: float = 1e-3,
         contrast: float = 0.02,
+        corrupt: float = 0.5,
         two_stage: bool = True,
         clamp: float = 4.0,
+        unit_means: bool = True,
         start: float = -1.0,
         gain: float = 3.0,
         draws: int = 16,
@@ -114,9 +126,9 @@ class AUM(NeuralMethod):
         self.constant = variance == "constant"
         self.two_stage = two_stage and not self.constant
         self.beta = beta if vib else 0.0
-        self.contrast = contrast
+        self.contrast, self.corrupt = contrast, corrupt
         m, d, p = len(self.names), self.width, encoder.dropout
-        self.start = start
+        self.start, self.unit_means = start, unit_means
         self.mean_head = GroupedMLP(m, d, d, dropout=p, gain=gain)
         # Constant at first, so that attention is uniform until stage 2.
         self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
@@ -148,10 +160,12 @@ class AUM(NeuralMethod):
         """The Gaussian of every present modality of every row (Eq. 1-2)."""
         hidden = self.encode(batch)
         mean = self.mean_head(hidden)
+        if self.unit_means:
+            mean = F.layer_norm(gaussian.full(mean), mean.shape[-1:])
         if self.variance_head is None:
             log_var = torch.zeros_like(mean)
         else:
-            log_var = gaussian.full(self.variance_head(hidden)) + self.start
+            log_var = self.start + _PACE * gaussian.full(self.variance_head(hidden))
             log_var = log_var.clamp(-self.clamp, self.clamp)
         return Edges(mean, log_var, batch.present)
 
@@ -247,9 +261,29 @@ class AUM(NeuralMethod):
             some = batch.present.any(1)
             kl = gaussian.kl_to_standard(fused.mean[some], fused.var[some])
             terms["vib"] = self.beta * (kl.mean() if len(kl) else kl.sum())
+        if (
+            self.corrupt
+            and self.variance_head is not None
+            and self.variance_head.last.weight.requires_grad
+        ):
+            terms["corrupt"] = self.corrupt * self._corruption(edges, batch)
         if self.contrast:
             terms["contrast"] = self.contrast * self._contrast(edges, fused, batch)
         return terms
+
+    def _corruption(self, edges: Edges, batch: Batch) -> Float[Tensor, ""]:
+        """A copy of the inputs with noise of severity s must have a larger variance.
+
+        mean over pairs of softplus(1/2 log(1 + s^2) - (l' - l)), l and l' the mean log variances of
+        the input as it is and with noise of s training standard deviations added.
+        """
+        noisy, severity = corrupted(batch)
+        hidden = self.encode(noisy)
+        raised = self.start + _PACE * gaussian.full(self.variance_head(hidden))
+        gap = (raised - edges.log_var).mean(-1)
+        margin = 0.5 * (1 + severity.square()).log()
+        use = edges.present & (severity > 0)
+        return F.softplus(margin - gap)[use].sum() / use.sum().clamp_min(1)
 
     def _contrast(self, edges: Edges, fused: Fused, batch: Batch) -> Float[Tensor, ""]:
         """1/2 L_unsup + 1/2 L_sup between the rows and the same rows with modalities dropped."""

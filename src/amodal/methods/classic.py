@@ -78,6 +78,8 @@ class ClassicMethod:
 
     stops: ClassVar[bool] = False
     """Whether training stops early on held-out rows."""
+    pooled: ClassVar[bool] = False
+    """Whether settings are chosen by folds over all rows, however many validation rows there are."""
     folds: ClassVar[int] = 5
     """Folds for the choice of settings where validation rows are few."""
 
@@ -117,6 +119,10 @@ class ClassicMethod:
     def refine(self, best: dict[str, Any]) -> list[dict[str, Any]]:
         """More settings to try around the best ones of the grid."""
         return []
+
+    def settle(self, best: dict[str, Any]) -> dict[str, Any]:
+        """The chosen settings as the final fit has them (methods that stop early)."""
+        return best
 
     def train(
         self,
@@ -178,10 +184,17 @@ class ClassicMethod:
 
     def _recipe(self, grid: list[dict[str, Any]], *, again: bool = False) -> Recipe:
         classes = {"binary": 2, "multilabel": 2, "multiclass": len(self.task.classes)}
-        refine = self.refine if self.search and not again else lambda best: []
-        kinds = classes.get(self.task.kind, 0)
         return Recipe(
-            self.train, grid, refine, kinds, self.values, self.seed, self.folds, self.stops
+            train=self.train,
+            grid=grid,
+            refine=self.refine if self.search and not again else lambda best: [],
+            settle=self.settle,
+            classes=classes.get(self.task.kind, 0),
+            values=self.values,
+            seed=self.seed,
+            folds=self.folds,
+            stops=self.stops,
+            pooled=self.pooled,
         )
 
     def _limit(self) -> Any:

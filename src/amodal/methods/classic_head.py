@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,25 @@ class Recipe:
             None where all are equal: estimators take other ways then, boosting a far faster one.
         grid: settings to try; the first is taken where nothing can be tried.
         refine: (best settings so far) -> more settings to try.
+        settle: (best settings) -> those of the final fit but for what `train` finds.
         classes: number of classes; 0 for regression.
         values: whether the estimator reads numbers, or codes of absence alone.
         seed: of folds, losses and the estimator.
         folds: their number, where validation rows are few.
         stops: whether `train` changes settings, so that even one candidate has to be tried.
+        pooled: choose by folds over all rows, however many validation rows there are.
     """
 
     train: Callable[..., tuple[Any, dict[str, Any]]]
     grid: Sequence[dict[str, Any]]
     refine: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    settle: Callable[[dict[str, Any]], dict[str, Any]]
     classes: int
     values: bool
     seed: int
     folds: int = 5
     stops: bool = False
+    pooled: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,17 +145,39 @@ def fit_head(rows: Examples, recipe: Recipe, *, losses: bool) -> Head:
         recipe: how estimators are made and what is tried.
         losses: learn from, and choose on, copies with random losses as well.
     """
-    # One candidate, known in full: nothing to choose, and only regression needs this head's errors.
-    settled = losses and recipe.classes > 0 and len(recipe.grid) == 1 and not recipe.stops
-    pairs = selection_pairs(rows, classes=recipe.classes > 0, folds=recipe.folds, seed=recipe.seed)
-    pairs = [] if settled else pairs
-    parts = [_Part.cut(rows, fit, score, recipe, losses=losses) for fit, score in pairs]
-    best, held = dict(recipe.grid[0]), None
-    if parts:
-        best, held = _choose(_attempt(parts, recipe.grid, recipe))
-        more = _attempt(parts, recipe.refine(dict(best)), recipe)
-        best, held = _choose([(best, held), *more])
+    best, held = _select(rows, recipe, losses=losses)
     return _final(rows.with_losses(recipe.seed) if losses else rows, recipe, best, held)
+
+
+def _select(rows: Examples, recipe: Recipe, *, losses: bool) -> tuple[dict[str, Any], Held | None]:
+    """The settings for the final fit, and how they did where that was tried."""
+    first = dict(recipe.grid[0])
+    choice = len(recipe.grid) > 1 or bool(recipe.refine(first))
+    if losses and not choice and not recipe.stops and recipe.classes:
+        return first, None  # known in full, and only regression needs the errors of this head
+    best, held = first, None
+    parts = _cut(rows, recipe, alone=choice or not recipe.stops, losses=losses)
+    if choice and parts:
+        best, held = _choose(_attempt(parts, recipe.grid, recipe))
+        best, held = _choose([(best, held), *_attempt(parts, recipe.refine(best), recipe)])
+        if not recipe.stops or len(parts) > 1:
+            return best, held
+        parts = _cut(rows, recipe, alone=False, losses=losses)
+    # Where to stop varies much with the rows: all of them are asked, in turn.
+    return _attempt(parts, [recipe.settle(best)], recipe)[0] if parts else (best, None)
+
+
+def _cut(rows: Examples, recipe: Recipe, *, alone: bool, losses: bool) -> list[_Part]:
+    """Pairs of rows to fit and to score; `alone`: validation rows may be all that is scored."""
+    pairs = selection_pairs(
+        rows
+        if alone and not recipe.pooled
+        else replace(rows, held=np.zeros(len(rows), dtype=bool)),
+        classes=recipe.classes > 0,
+        folds=recipe.folds,
+        seed=recipe.seed,
+    )
+    return [_Part.cut(rows, fit, score, recipe, losses=losses) for fit, score in pairs]
 
 
 def _attempt(

@@ -55,7 +55,10 @@ class FeedForward(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """``norm(x_L)`` with ``x_0 = W x`` and ``x_{l+1} = x_l + dropout(FeedForward(x_l))``.
+    """``norm(x_L) + s log rms(x_L)``, ``x_0 = W x``, ``x_{l+1} = x_l + dropout(FeedForward(x_l))``.
+
+    The norm alone would hide how large the input is, and size is what tells a noisy input: the
+    learned vector s hands it on.
 
     Args:
         inputs: size of the last axis, in.
@@ -72,6 +75,7 @@ class ResidualMLP(nn.Module):
         self.first = nn.Linear(inputs, width)
         self.blocks = nn.ModuleList(FeedForward(width, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+        self.size = nn.Parameter(torch.randn(width) * 0.3)
         self.dropout = dropout
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b d"]:
@@ -81,7 +85,8 @@ class ResidualMLP(nn.Module):
         """What comes behind the first map."""
         for block in self.blocks:
             x = x + drop(block(x), self.dropout, self.training)
-        return self.norm(x)
+        log_size = 0.5 * (x.float().square().mean(-1, keepdim=True) + 1e-6).log()
+        return self.norm(x) + log_size.to(x.dtype) * self.size
 
 
 class Attention(nn.Module):

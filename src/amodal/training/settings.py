@@ -32,7 +32,7 @@ class TrainSettings:
         precision: ``32``, ``64`` or ``bf16`` (mixed).
     """
 
-    epochs: int = 60
+    epochs: int = 30
     batch_size: int = 128
     lr: float = 2e-3
     weight_decay: float = 0.3

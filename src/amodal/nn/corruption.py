@@ -1,0 +1,61 @@
+"""Noise on what encoders read, drawn anew at each training step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amodal.batch import Batch
+from amodal.values import Values
+
+__all__ = ["corrupted"]
+
+_LEAST, _MOST = 0.25, 4.0
+
+
+def corrupted(batch: Batch) -> tuple[Batch, Float[Tensor, "n m"]]:
+    """A copy of `batch` with Gaussian noise on its numbers, and how much of it each pair got.
+
+    Inputs are scaled, so severity s is a multiple of the training standard deviation: log-uniform
+    from 1/4 to 4, one draw per value and modality; 0 for a modality without numbers (codes) and
+    where it is absent. Missing cells stay missing, times stay as they are.
+    """
+    values, columns = {}, []
+    for name in batch.names:
+        values[name], severity = _noisy(batch.values[name])
+        columns.append(severity)
+    return batch.with_values(values), torch.stack(columns, 1)
+
+
+def _noisy(values: Values) -> tuple[Values, Float[Tensor, " n"]]:
+    index = values.index
+    data = {k: x for k, x in values.data.items() if _is_number(k, x)}
+    whole = {k: x for k, x in values.whole.items() if x.is_floating_point() and x.shape[-1]}
+    some = next(iter({**data, **whole}.values()), None)
+    if some is None or len(values) == 0:
+        return values, torch.zeros(len(index), device=index.device)
+    low, high = math.log(_LEAST), math.log(_MOST)
+    severity = torch.empty(len(values), dtype=some.dtype, device=some.device)
+    severity = severity.uniform_(low, high).exp()
+    steps = severity
+    if values.offsets is not None:
+        steps = torch.repeat_interleave(severity, values.lengths)
+    changed = Values(
+        {**values.data, **{k: _add(x, steps) for k, x in data.items()}},
+        values.offsets,
+        index,
+        {**values.whole, **{k: _add(x, severity) for k, x in whole.items()}},
+    )
+    drawn = severity[index.clamp_min(0)]
+    return changed, torch.where(index >= 0, drawn, drawn.new_zeros(()))
+
+
+def _is_number(name: str, x: Tensor) -> bool:
+    return name != "time" and x.is_floating_point() and x.ndim == 2 and x.shape[-1] > 0
+
+
+def _add(x: Float[Tensor, "v d"], severity: Float[Tensor, " v"]) -> Float[Tensor, "v d"]:
+    return x + severity[:, None] * torch.randn_like(x)
