@@ -80,8 +80,8 @@ def test_commands_in_blocks_are_complete() -> None:
 
 def test_what_the_readme_studies_can_be_made() -> None:
     from amodal.model import make_model
-    from amodal.shifts import make_shift
     from amodal.settings import parse_method
+    from amodal.shifts import make_shift
 
     made = 0
     for page in PAGES:

@@ -9,10 +9,14 @@ import torch
 from amodal import Model
 from amodal.batch import Batch
 from amodal.data.scaling import Scaler
+from amodal.data.simulate import simulate, true_variance
+from amodal.data.splits import assign_splits
 from amodal.data.tensors import to_batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, UnknownNameError
 from amodal.methods.aum import AUM, Edges
+from amodal.metrics.reliability import rank_correlation
+from amodal.shifts import make_shift
 from amodal.testing import made_up
 
 SMALL = EncoderSettings(width=8, depth=1, heads=2, dropout=0.0)
@@ -101,9 +105,10 @@ def test_second_view_does_not_move_the_running_average() -> None:
 
 def test_loss_terms_follow_the_settings() -> None:
     cases = {
-        ("task", "vib", "contrast"): {"contrast": 0.1},
-        ("task", "vib"): {"contrast": 0.0},
-        ("task",): {"contrast": 0.0, "vib": False},
+        ("task", "vib", "corrupt", "contrast"): {},
+        ("task", "vib", "corrupt"): {"contrast": 0.0},
+        ("task", "vib"): {"contrast": 0.0, "corrupt": 0.0},
+        ("task",): {"contrast": 0.0, "corrupt": 0.0, "vib": False},
     }
     for names, settings in cases.items():
         method, batch = built(**settings)
@@ -204,3 +209,35 @@ def test_diagnostics_see_a_collapse() -> None:
 def test_bad_settings_are_one_sentence(settings: dict, text: str) -> None:
     with pytest.raises((UnknownNameError, SettingError), match=text):
         built(**settings)
+
+
+def test_means_have_one_size_unless_told_otherwise() -> None:
+    method, batch = built()
+    mean = method.edges(batch).mean[batch.present]
+    torch.testing.assert_close(mean.mean(-1), torch.zeros(len(mean)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        mean.var(-1, unbiased=False), torch.ones(len(mean)), atol=1e-2, rtol=0
+    )
+    free, _ = built(unit_means=False)
+    assert free.edges(batch).mean[batch.present].var(-1).std() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aggregation", ["paper", "posterior"])
+def test_reliability_is_real_where_the_truth_is_known(aggregation: str) -> None:
+    """Rank correlation with the planted variance; noise lowers reliability, step by step."""
+    data = simulate(6000, seed=0)
+    rows = assign_splits(data, seed=0)
+    test = data[rows.pop("test")]
+    development = data[np.sort(np.concatenate(list(rows.values())))]
+    model = Model("aum", aggregation=aggregation).fit(development)
+    found = model.predict(test)
+    rho = rank_correlation(-found.reliability.numpy(), true_variance(test), test.present)
+    assert rho >= 0.8
+    means = []
+    for severity in (0.5, 1.0, 2.0, 4.0):
+        shift = make_shift("noise", 1.0, seed=1, severity=severity, modalities=("m1",))
+        means.append(model.predict(shift(test, reference=development)).reliability.mean(0))
+    told = torch.stack([found.reliability.mean(0), *means])
+    assert bool((told[1:, 1] < told[:-1, 1] - 0.01).all())
+    assert torch.equal(told[:, 0], told[:1, 0].expand(5))

@@ -16,9 +16,9 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import NeuralMethod, head
 from amodal.nn import gaussian
+from amodal.nn.corruption import corrupted
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate
 from amodal.nn.grouped import GroupedMLP, select_present
-from amodal.nn.corruption import corrupted
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
