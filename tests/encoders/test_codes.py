@@ -109,7 +109,7 @@ def test_learns_which_code_came_last():
     encoder = make_encoder(CODES, EncoderSettings(width=16, heads=2, dropout=0.0))
     head = torch.nn.Linear(16, 1)
     optimiser = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=5e-3)
-    for _ in range(100):
+    for _ in range(250):
         rows = torch.randint(0, 400, (100,))
         logit = head(encoder(batch(rows)).pooled)[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, swap[rows].float())

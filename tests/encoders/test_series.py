@@ -63,7 +63,7 @@ def test_order_of_steps_does_not_matter_where_times_tell_it(kind, made, changed)
 def test_tokens_are_the_states_behind_each_step(made):
     """The GRU over one series at a time, without padding."""
     modality = Modality("s", "series", features=("a", "b"))
-    encoder = make_encoder(modality, EncoderSettings(width=8, heads=2)).eval()
+    encoder = make_encoder(modality, EncoderSettings(width=8, heads=2, series="gru")).eval()
     plain = torch.nn.GRU(step_size(2), 8)
     plain.load_state_dict(encoder.course.state_dict())
     values = made("series")

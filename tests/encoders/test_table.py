@@ -29,7 +29,9 @@ def test_first_layer_is_its_formula(modalities, made):
         u, w = levels  # "u" has positions 0-2, "w" 3-6, unknown first
         rows.append(h + encoder.levels.weight[1 + u] + encoder.levels.weight[4 + w])
     h = torch.stack(rows)
-    torch.testing.assert_close(encoder(values).pooled, F.layer_norm(h + body.blocks[0](h), (8,)))
+    h = h + body.blocks[0](h)
+    log_size = 0.5 * (h.square().mean(1, keepdim=True) + 1e-6).log()
+    torch.testing.assert_close(encoder(values).pooled, F.layer_norm(h, (8,)) + log_size * body.size)
 
 
 def test_an_unknown_level_says_nothing_before_training(modalities):
