@@ -53,8 +53,6 @@ def close(a, b) -> bool:
 @settings(max_examples=12, deadline=None)
 def test_a_weight_is_a_number_of_copies(name, kind, n, seed):
     """Weights 0 to 3 against rows left out or repeated; also many weights at once."""
-    if name == "calibration_intercept" and n < 6:
-        pytest.xfail("known fault: the intercept's solver can stop early with very few rows")
     y, outputs = sample(kind, n, seed)
     weights = np.random.default_rng(seed + 1).integers(0, 4, size=(3, n))
     together = METRICS[name](y, outputs, weight=weights)

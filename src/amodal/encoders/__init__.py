@@ -33,7 +33,7 @@ def make_encoder(modality: Modality, settings: EncoderSettings | None = None) ->
         DataError: an embedding that does not name its dimensions.
 
     >>> make_encoder(Modality("labs", "table", features=("lactate",))).width
-    64
+    32
     """
     if modality.kind not in ENCODERS:
         what = f"encoder for modality {modality.name!r} of kind"

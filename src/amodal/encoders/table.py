@@ -38,7 +38,7 @@ class TableEncoder(Encoder):
 
     >>> encoder = TableEncoder(Modality("a", "table", features=("x", "y")), EncoderSettings())
     >>> encoder(Values({"numeric": torch.zeros(3, 2)}, None, torch.arange(3))).pooled.shape
-    torch.Size([3, 64])
+    torch.Size([3, 32])
     """
 
     kind = "table"

@@ -46,10 +46,14 @@ def fit_offset(y: np.ndarray, logit: np.ndarray, weight: np.ndarray) -> np.ndarr
         at = np.clip(0.0, low, high)
     left = weight[live]
     for _ in range(STEPS):
-        mean = _sigmoid(at[:, None] + logit)
-        slope = positive[live] - np.einsum("bi,bi->b", left, mean)
-        mean *= 1 - mean
-        curve = np.einsum("bi,bi->b", left, mean)
+        # sigmoid(z) = [z > 0] - sign(z) sigmoid(-|z|): the sums of both parts keep what a sum of
+        # probabilities that round to 0 or 1 would lose
+        z = at[:, None] + logit
+        rest = _sigmoid(-np.abs(z))
+        slope = np.einsum("bi,bi->b", left, y - 1.0 * (z > 0))
+        slope += np.einsum("bi,bi->b", left, np.where(z > 0, rest, -rest))
+        rest *= 1 - rest
+        curve = np.einsum("bi,bi->b", left, rest)
         low, high = np.where(slope > 0, at, low), np.where(slope < 0, at, high)
         to = at + np.divide(slope, curve, out=np.full_like(slope, np.inf), where=curve > 0)
         to = np.where((to >= low) & (to <= high), to, (low + high) / 2)

@@ -37,6 +37,7 @@ class Temperature:
 
     Reference: Guo et al., ICML 2017; the centre and the slope are ours.
 
+    >>> import math
     >>> Temperature((0.0,), math.log(2), 0.0, 0.0).scale(torch.tensor([[3.0]]), torch.zeros(1)).item()
     1.5
     """
