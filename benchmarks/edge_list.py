@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from amodal.batch import Batch
 from amodal.methods import aum
 from amodal.methods.aum import AUM
-from amodal.methods.base import PatternEmbedding, head
+from amodal.methods.base import Head, PatternEmbedding
 from amodal.nn.gaussian import kl_to_standard
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset
 
@@ -153,7 +153,7 @@ class EdgeListAUM(nn.Module):
         self.updates = nn.ModuleList(_EdgeUpdate(d, joined=joined) for _ in range(depth - 1))
         self.node_dropout = nn.Dropout(p)
         self.projection = nn.Linear(d, d)
-        self.head = head(d, 2 * d, self.task.param_size, p)
+        self.head = Head(d, 2 * d, self.task.param_size, p)
         self.pattern = PatternEmbedding(m, d)
         self.to(method.nodes.dtype)
         state = method.state_dict()

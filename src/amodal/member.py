@@ -24,8 +24,8 @@ from amodal.data.tensors import to_batch
 from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
-from amodal.settings import resolve_settings
-from amodal.training import device_of, fit, predict_batches
+from amodal.settings import MethodSettings, resolve_settings
+from amodal.training import History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
 
 __all__ = ["Member", "fit_member", "load_member"]
@@ -118,51 +118,105 @@ class Member:
 def fit_member(
     name: str,
     settings: dict[str, Any],
-    train: Dataset,
-    valid: Dataset,
+    rows: dict[str, Dataset],
     *,
     seed: int,
     device: str = "cpu",
     folder: Path | None = None,
     progress: Callable | None = None,
 ) -> Member:
-    """Fits one method on `train`, choosing its epoch or regularisation on `valid`."""
+    """Fits one method, choosing its epoch or regularisation on validation rows.
+
+    Args:
+        name: of the method.
+        settings: given by the user.
+        rows: "train", "valid", and "both" of them for the final fit; without the last a neural
+            method keeps the weights that the validation rows chose.
+        seed: of everything random.
+        device: where torch trains.
+        folder: where checkpoints and the log go.
+        progress: called after each epoch with the `Epoch` and the number of epochs.
+    """
     kind = get_method(name)
     resolved = resolve_settings(kind, settings)
-    known = train[train.labelled]
-    scaler = Scaler.fit(train)
-    base = base_params(
-        train.task,
-        torch.tensor(known.target),
-        None if known.weight is None else torch.tensor(known.weight),
-    )
     if not hasattr(kind, "stages"):
+        train, valid = (rows[k][rows[k].labelled] for k in ("train", "valid"))
+        scaler = Scaler.fit(rows["train"])
         method = kind(train.task, **resolved.method)
-        method.fit(scaler.apply(known), scaler.apply(valid[valid.labelled]), seed=seed)
-        return Member(name, settings, scaler, method, base)
-    rows = train if resolved.train.unlabelled else known
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        method = kind(scaler.modalities, scaler.task, encoder=resolved.encoder, **resolved.method)
-    dtype = torch.float64 if resolved.train.precision == "64" else torch.float32
-    history = fit(
-        method.to(dtype),
-        to_batch(scaler.apply(rows), dtype=dtype),
-        to_batch(scaler.apply(valid), dtype=dtype) if len(valid) else None,
-        resolved.train,
-        seed=seed,
-        device=device,
-        folder=folder,
-        progress=progress,
-    )
+        method.fit(scaler.apply(train), scaler.apply(valid), seed=seed)
+        return Member(name, settings, scaler, method, _base(train))
+    work = _Training(kind, resolved, seed, device, progress)
+    fitted, history = work.run(rows["train"], rows["valid"], folder)
+    if resolved.train.refit and "both" in rows and len(rows["valid"]):
+        again = None if folder is None else folder / "refit"
+        last, _ = work.run(rows["both"], None, again, stop=history.best_epoch + 1)
+        last.method.inherit(fitted.method)
+        fitted = last
     epochs = [asdict(e) for e in history.epochs]
-    return Member(name, settings, scaler, method.cpu(), base, epochs)
+    return Member(name, settings, fitted.scaler, fitted.method.cpu(), fitted.base, epochs)
+
+
+def _base(train: Dataset) -> torch.Tensor:
+    known = train[train.labelled]
+    weight = None if known.weight is None else torch.tensor(known.weight)
+    return base_params(train.task, torch.tensor(known.target), weight)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    scaler: Scaler
+    method: torch.nn.Module
+    base: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What the fits of one neural member have in common."""
+
+    kind: type
+    resolved: MethodSettings
+    seed: int
+    device: str
+    progress: Callable | None
+
+    def run(
+        self, train: Dataset, valid: Dataset | None, folder: Path | None, *, stop: int | None = None
+    ) -> tuple[_Fitted, History]:
+        """Trains from the start on `train`: to the epoch that `valid` chooses, or to `stop`."""
+        settings = self.resolved.train
+        scaler, base = Scaler.fit(train), _base(train)
+        rows = train if settings.unlabelled else train[train.labelled]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            method = self.kind(
+                scaler.modalities,
+                scaler.task,
+                encoder=self.resolved.encoder,
+                **self.resolved.method,
+            )
+        dtype = torch.float64 if settings.precision == "64" else torch.float32
+        some = valid is not None and len(valid) > 0
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        history = fit(
+            method.to(dtype),
+            to_batch(scaler.apply(rows), dtype=dtype),
+            to_batch(scaler.apply(valid), dtype=dtype) if some else None,
+            settings,
+            seed=self.seed,
+            device=self.device,
+            folder=folder,
+            progress=self.progress,
+            stop=stop,
+        )
+        return _Fitted(scaler, method, base), history
 
 
 def finish_member(member: Member, folder: Path) -> None:
     """Stores a fitted member and removes the checkpoint that it no longer needs."""
     member.save(folder)
     clear_checkpoint(folder / "checkpoint")
+    clear_checkpoint(folder / "refit" / "checkpoint")
 
 
 def load_member(folder: Path) -> Member:

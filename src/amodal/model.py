@@ -122,7 +122,8 @@ class Model(BaseEstimator):
         Args:
             data: a `Dataset`, or a dict of arrays.
             y: targets, where `data` has none or others are wanted.
-            valid: validation and calibration rows of your own (half each); then all of `data` trains.
+            valid: validation and calibration rows of your own (half each); then all of `data` trains,
+                and neural methods leave the validation rows out of the final weights.
             folder: where finished members, checkpoints and logs go; the same call after a kill goes
                 on where it stopped.
             progress: called per epoch with (member, `Epoch`, number of epochs).
@@ -141,8 +142,8 @@ class Model(BaseEstimator):
         self.n_features_in_ = len(data.modalities)
         self.members_ = []
         for number in range(int(self.ensemble)):
-            train, held = self._member_rows(parts, data, number)
-            self.members_.append(self._member(number, train, held, folder, progress))
+            rows = self._member_rows(parts, data, number)
+            self.members_.append(self._member(number, rows, folder, progress))
         self.temperature_ = self._calibrated(parts["calibration"])
         return self
 
@@ -173,25 +174,29 @@ class Model(BaseEstimator):
 
     def _member_rows(
         self, parts: dict[str, Dataset], data: Dataset, number: int
-    ) -> tuple[Dataset, Dataset]:
-        """Member 0 has the model's own split; the others draw validation rows of their own."""
+    ) -> dict[str, Dataset]:
+        """Member 0 has the model's own split; the others draw validation rows of their own.
+
+        "both" are training and validation rows; missing where `data` lacks the latter.
+        """
         train, valid = parts["train"], parts["valid"]
-        if number == 0 or not np.isin(valid.row_id, data.row_id).all():
-            return train, valid
+        if not np.isin(valid.row_id, data.row_id).all():
+            return {"train": train, "valid": valid}
         pool = data[np.isin(data.row_id, np.concatenate([train.row_id, valid.row_id]))]
-        rows = split_development(
-            pool,
-            seed=seed_of(self.seed, "valid", number) % 2**32,
-            valid=len(valid) / len(pool),
-            calibration=0.0,
-        )
-        return pool[rows["train"]], pool[rows["valid"]]
+        if number > 0:
+            rows = split_development(
+                pool,
+                seed=seed_of(self.seed, "valid", number) % 2**32,
+                valid=len(valid) / len(pool),
+                calibration=0.0,
+            )
+            train, valid = pool[rows["train"]], pool[rows["valid"]]
+        return {"train": train, "valid": valid, "both": pool}
 
     def _member(
         self,
         number: int,
-        train: Dataset,
-        valid: Dataset,
+        rows: dict[str, Dataset],
         folder: str | Path | None,
         progress: Callable | None,
     ) -> Member:
@@ -204,8 +209,7 @@ class Model(BaseEstimator):
         member = fit_member(
             name,
             {**inline, **self.settings},
-            train,
-            valid,
+            rows,
             seed=seed_of(self.seed, "member", number),
             device=self.device,
             folder=place,

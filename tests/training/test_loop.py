@@ -153,7 +153,7 @@ def test_bf16_and_double_learn_about_the_same() -> None:
 def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
     method, train, valid = parts()
     with torch.no_grad():
-        method.head[-1].weight.fill_(float("inf"))
+        method.head.last.weight.fill_(float("inf"))
     with pytest.raises(DataError, match="a loss must be finite"):
         fit(method, train, valid, TrainSettings(epochs=1))
 

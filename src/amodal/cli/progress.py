@@ -23,7 +23,7 @@ def epoch_line(epoch: Epoch) -> str:
     """
     terms = "  ".join(f"{name} {shown(value)}" for name, value in epoch.terms.items())
     watched = f"  | {epoch.monitor} {shown(epoch.valid, 4)}" if epoch.valid == epoch.valid else ""
-    return f"{terms}{watched}{' best' if epoch.best else ''}"
+    return f"{terms}{watched}{' best' if watched and epoch.best else ''}"
 
 
 class _Bar:

@@ -14,15 +14,17 @@ from amodal.errors import SettingError, unknown_name
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["SERIES", "TABLES", "Encoder", "EncoderSettings", "observed"]
+__all__ = ["NUMBERS", "SERIES", "TABLES", "Encoder", "EncoderSettings", "observed"]
 
-SERIES = ("windows", "gru", "mingru", "transformer")
+SERIES = ("summaries", "windows", "gru", "mingru", "transformer")
 """How the time course of a series is read."""
+NUMBERS = ("piecewise", "linear")
+"""How the numbers of a table and the summaries of a series enter."""
 TABLES = ("mlp", "tokens")
 """How the columns of a table are read."""
 
-_CHOICES = {"series": SERIES, "table": TABLES}
-_COUNTS = ("width", "depth", "heads", "max_steps", "max_events")
+_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS}
+_COUNTS = {"width": 1, "depth": 1, "blocks": 0, "heads": 1, "pieces": 1, "max_steps": 1, "max_events": 1}
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,21 @@ class EncoderSettings:
     Args:
         width: size of every vector that comes out.
         dropout: share of hidden units dropped in training, in [0, 1).
-        series: "windows" (means in eight windows of time), or "gru", "mingru" or "transformer" over
-            the time steps. On a CPU windows cost next to nothing, "mingru" less than a GRU, and a
-            GRU several times less than a transformer.
-        depth: number of residual or transformer blocks, at least 1.
+        series: "summaries" (last, first, mean, ... of each variable and no more), or besides them
+            "windows" (means in eight windows of time), or "gru", "mingru" or "transformer" over the
+            time steps. On a CPU the first two cost next to nothing, "mingru" less than a GRU, and a
+            GRU several times less than a transformer. A few thousand rows are too few for the last
+            four to tell more than the first.
+        numbers: "piecewise" or "linear": how the numbers of a table and the summaries of a series
+            enter, see `Pieces`.
+        pieces: pieces of each number's range, where it is piecewise.
+        blocks: residual blocks behind the first layer, where vectors are encoded; may be 0.
+        depth: number of transformer blocks, at least 1.
         heads: attention heads; divides `width`.
         max_steps: a longer series is averaged into this many time bins.
         max_events: of more events only the last ones are read one by one.
-        summaries: whether a series also enters as last, first, mean, ... of each variable.
+        summaries: whether a series enters as last, first, mean, ... of each variable beside "windows"
+            or what reads the time steps.
         table: "mlp", or "tokens": one token per column and attention between them.
 
     Raises:
@@ -57,6 +66,9 @@ class EncoderSettings:
     width: int = 32
     dropout: float = 0.3
     series: str = "windows"
+    numbers: str = "piecewise"
+    pieces: int = 8
+    blocks: int = 0
     depth: int = 2
     heads: int = 4
     max_steps: int = 48
@@ -65,10 +77,12 @@ class EncoderSettings:
     table: str = "mlp"
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
+        for name, least in _COUNTS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SettingError(f"{name} must be a whole number from 1; got {value!r}; raise it")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SettingError(
+                    f"{name} must be a whole number from {least}; got {value!r}; raise it"
+                )
         if self.width % self.heads:
             raise SettingError(
                 f"heads must divide width; got width {self.width}, heads {self.heads}; change one"
@@ -79,6 +93,11 @@ class EncoderSettings:
         if not isinstance(self.summaries, bool):
             raise SettingError(
                 f"summaries must be true or false; got {self.summaries!r}; change it"
+            )
+        if self.series == "summaries" and not self.summaries:
+            raise SettingError(
+                "a series must enter somehow; got series='summaries' and summaries=False; "
+                f"choose series from {', '.join(SERIES[1:])}"
             )
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
@@ -134,6 +153,9 @@ class Encoder(nn.Module):
         Sums, differences of times and counts lose their meaning in half precision.
         """
         return torch.promote_types(self.dtype, torch.float32)
+
+    def fit(self, values: Values) -> None:
+        """Takes from training values what no gradient learns, such as quantiles; before training."""
 
     def prepare(self, values: Values) -> Values:
         """What of the encoding depends on no parameter, worked out once and not at every step.

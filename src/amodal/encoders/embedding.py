@@ -43,7 +43,7 @@ class EmbeddingEncoder(Encoder):
             )
         self.drop = nn.Dropout(settings.dropout)
         self.body = ResidualMLP(
-            modality.n_features, settings.width, depth=settings.depth, dropout=settings.dropout
+            modality.n_features, settings.width, depth=settings.blocks, dropout=settings.dropout
         )
 
     def forward(self, values: Values) -> Encoded:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.encoders.base import Encoder, EncoderSettings, observed
-from amodal.encoders.summaries import summarise, summary_size, window_means, window_size
+from amodal.encoders.numbers import Pieces, number_size
+from amodal.encoders.summaries import WHOLE, summarise, summary_size, window_means, window_size
 from amodal.nn.blocks import ResidualMLP, Transformer
 from amodal.nn.ragged import bin_steps, last_observed, order_steps, pad, segment_ids
 from amodal.nn.recurrent import GRU, MinGRU
@@ -16,6 +17,8 @@ from amodal.types import Modality
 from amodal.values import Values
 
 __all__ = ["SeriesEncoder", "step_features", "step_size"]
+
+_FLAT = ("summaries", "windows")
 
 
 def step_size(variables: int) -> int:
@@ -61,8 +64,9 @@ def step_features(
 class SeriesEncoder(Encoder):
     """Summaries of each variable beside an encoding of the time course.
 
-    Pooled is a `ResidualMLP` of [`summarise`; course]. The course is `window_means` (which no
-    parameter changes: worked out once, and as cheap as a table; no tokens), or is read over
+    Pooled is a `ResidualMLP` of [`summarise`; course], the summaries in `Pieces` unless
+    ``numbers="linear"``. The course is left out, or is `window_means` (neither of which a parameter
+    changes: worked out once, and as cheap as a table; no tokens), or is read over
     `step_features` by a `GRU` or `MinGRU` (its last state; tokens are the states behind each step)
     or a `Transformer` (its summary token; tokens are its outputs). For these, a series of more than
     `EncoderSettings.max_steps` steps is first averaged into as many time bins (`bin_steps`), which
@@ -85,17 +89,25 @@ class SeriesEncoder(Encoder):
     def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
         super().__init__(modality, settings)
         n, width, rate = modality.n_features, settings.width, settings.dropout
-        if settings.series == "windows":
+        if settings.series in _FLAT:
             self.course = None
         elif settings.series == "transformer":
             self.step = nn.Linear(step_size(n), width)
             self.course = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         else:
             self.course = {"gru": GRU, "mingru": MinGRU}[settings.series](step_size(n), width)
-        wide = (window_size(n) if settings.series == "windows" else width) + (
-            summary_size(n) if settings.summaries else 0
-        )
-        self.body = ResidualMLP(wide, width, depth=settings.depth, dropout=rate)
+        wide = {"summaries": 0, "windows": window_size(n)}.get(settings.series, width)
+        self.pieces = None
+        if settings.summaries:
+            columns = summary_size(n) - n  # the flags of what is missing stay as they are
+            if settings.numbers == "piecewise":
+                self.pieces = Pieces(columns, settings.pieces)
+            wide += n + number_size(columns, settings.numbers, settings.pieces)
+        self.body = ResidualMLP(wide, width, depth=settings.blocks, dropout=rate)
+
+    def fit(self, values: Values) -> None:
+        if self.pieces is not None:
+            self.pieces.fit(self.prepare(values).whole["summary"])
 
     def prepare(self, values: Values) -> Values:
         """`step_features` of the binned steps, and `summarise` of all steps beside them."""
@@ -106,9 +118,10 @@ class SeriesEncoder(Encoder):
         order = order_steps(time, offsets)
         if order is not None:
             time, value = time[order], value[order]
-        whole = {"summary": summarise(time, value, offsets)} if self.settings.summaries else {}
+        whole = self._summaries(time, value, offsets) if self.settings.summaries else {}
         if self.settings.series == "windows":
             whole["windows"] = window_means(time, value, offsets)
+        if self.settings.series in _FLAT:
             none = time.new_zeros(len(offsets) - 1, 0)
             return Values({"step": none}, None, values.index, whole)
         time, value, offsets = bin_steps(time, value, offsets, self.settings.max_steps)
@@ -117,12 +130,29 @@ class SeriesEncoder(Encoder):
 
     def forward(self, values: Values) -> Encoded:
         values = self.prepare(values)
-        if self.settings.series == "windows":
-            parts = [x.to(self.dtype) for x in values.whole.values()]
-            return Encoded(self.body(torch.cat(parts, dim=1)))
-        course, tokens, present = self._course(values.data["step"].to(self.dtype), values.offsets)
-        parts = [course, *(x.to(self.dtype) for x in values.whole.values())]
-        return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
+        parts, tokens, present = [], None, None
+        if self.course is not None:
+            steps = values.data["step"].to(self.dtype)
+            course, tokens, present = self._course(steps, values.offsets)
+            parts.append(course)
+        elif "windows" in values.whole:
+            parts.append(values.whole["windows"])
+        if self.settings.summaries:
+            numbers = values.whole["summary"]
+            parts += [numbers if self.pieces is None else self.pieces(numbers)]
+            parts += [values.whole["missing"]]
+        flat = torch.cat([x.to(self.dtype) for x in parts], dim=1)
+        return Encoded(self.body(flat), tokens, present)
+
+    def _summaries(self, time: Tensor, value: Tensor, offsets: Tensor) -> dict[str, Tensor]:
+        """Summaries ``[v, c]``, in pieces NaN of a variable never observed, and which those are."""
+        n = self.modality.n_features
+        told = summarise(time, value, offsets)
+        of_variables, missing, whole = told.split([9 * n, n, len(WHOLE)], dim=1)
+        missing = missing > 0.5
+        if self.pieces is not None:
+            of_variables = of_variables.masked_fill(missing.repeat(1, 9), torch.nan)
+        return {"summary": torch.cat([of_variables, whole], dim=1), "missing": missing}
 
     def _course(
         self, steps: Float[Tensor, "s k"], offsets: Int[Tensor, " v1"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.encoders.base import Encoder, EncoderSettings, observed
+from amodal.encoders.numbers import Pieces, number_size
 from amodal.nn.blocks import ResidualMLP, Transformer
 from amodal.types import Modality
 from amodal.values import Values
@@ -21,8 +22,9 @@ _MISSING_SCALE = 0.1  # a cell that was never missing in training must not bring
 class TableEncoder(Encoder):
     """A residual MLP over all columns, or attention over one token per column.
 
-    ``table="mlp"``: ``x_0 = W x + M 1(missing) + sum_c E_c[level] + b`` with x = 0 (the training
-    mean) where a cell is missing, then `ResidualMLP`: a missing cell is told apart from a mean one.
+    ``table="mlp"``: ``x_0 = W u(x) + M 1(missing) + sum_c E_c[level] + b``, then `ResidualMLP`; u
+    are `Pieces`, or x itself with ``numbers="linear"``. An unknown cell enters as 0, and M tells it
+    from a known one.
 
     ``table="tokens"``: column j gives ``x_j w_j + b_j``, or a vector of its own where the cell is
     missing; column c gives ``E_c[level]``; `Transformer`, pooled is the summary token, tokens are
@@ -54,9 +56,11 @@ class TableEncoder(Encoder):
             self.body = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         else:
             # without numeric columns one column of zeros keeps the layer (its bias) in place
-            self.body = ResidualMLP(max(2 * n, 1), width, depth=settings.depth, dropout=rate)
+            wide = number_size(n, settings.numbers, settings.pieces)
+            self.pieces = Pieces(n, settings.pieces) if wide > n else None
+            self.body = ResidualMLP(max(wide + n, 1), width, depth=settings.blocks, dropout=rate)
             with torch.no_grad():
-                self.body.first.weight[:, n:] *= _MISSING_SCALE
+                self.body.first.weight[:, wide:] *= _MISSING_SCALE
         self._add_levels(modality, settings)
 
     def _add_levels(self, modality: Modality, settings: EncoderSettings) -> None:
@@ -70,10 +74,17 @@ class TableEncoder(Encoder):
             self.levels.weight *= scale
             self.levels.weight[starts] = 0.0
 
+    def fit(self, values: Values) -> None:
+        if self.settings.table == "mlp" and self.pieces is not None:
+            self.pieces.fit(self._numbers(values))
+
     def forward(self, values: Values) -> Encoded:
-        x, known = observed(self._numbers(values))
+        numbers = self._numbers(values)
+        x, known = observed(numbers)
         if self.settings.table == "tokens":
             return self._attend(x, known, values)
+        if self.pieces is not None:
+            x = self.pieces(numbers)
         if not self.numeric:
             x = x.new_zeros(len(x), 1)
         hidden = self.body.first(torch.cat([x, (~known).to(x.dtype)], dim=1))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.methods.base import NeuralMethod, head
+from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.grouped import GroupedLinear
 from amodal.types import Modality, Task
 
@@ -45,7 +45,7 @@ class Attention(NeuralMethod):
         self.key = GroupedLinear(m, d, d)
         self.value = GroupedLinear(m, d, d)
         self.score = nn.Linear(d, 1, bias=False)
-        self.head = head(d, 2 * d, task.param_size, encoder.dropout)
+        self.head = Head(d, 2 * d, task.param_size, encoder.dropout)
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         hidden = self.encode(batch)

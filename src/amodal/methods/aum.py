@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
-from amodal.methods.base import NeuralMethod, head
+from amodal.methods.base import Head, NeuralMethod
 from amodal.nn import gaussian
 from amodal.nn.corruption import corrupted
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate
-from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
@@ -52,7 +52,7 @@ class Fused:
 class AUM(NeuralMethod):
     """Aleatoric uncertainty modelling, and exact Gaussian fusion as a variant of it.
 
-    Encoders give h_ik; mu_ik = f_k(h_ik) and log var_ik = clamp(g_k(h_ik)) (Eq. 1-2). With
+    Encoders give h_ik; mu_ik = f_k(h_ik), an MLP beside a linear map, and log var_ik = clamp(g_k(h_ik)) (Eq. 1-2). With
     ``aggregation="paper"``, L layers of message passing between rows and modalities, where rows
     attend to modalities by inverse variance (Eq. 3), give mu_i (Eq. 4) and
     var_i = sum_k alpha_ik^2 var_ik (Eq. 5). With ``"posterior"``, mu_i and var_i are the exact
@@ -130,6 +130,7 @@ class AUM(NeuralMethod):
         m, d, p = len(self.names), self.width, encoder.dropout
         self.start, self.unit_means = start, unit_means
         self.mean_head = GroupedMLP(m, d, d, dropout=p, gain=gain)
+        self.mean_direct = GroupedLinear(m, d, d)
         # Constant at first, so that attention is uniform until stage 2.
         self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
         if aggregation == "paper":
@@ -140,14 +141,14 @@ class AUM(NeuralMethod):
             self.register_buffer("node_count", torch.zeros(layers - 1, m))
         self.node_dropout = nn.Dropout(p)
         self.projection = nn.Linear(d, d)
-        self.head = head(d, 2 * d, task.param_size, p)
+        self.head = Head(d, 2 * d, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
         self.register_buffer("conflict_quantiles", torch.linspace(0, 1, 101))
 
     def prepare(self, train: Batch) -> None:
         super().prepare(train)
         with torch.no_grad():
-            self.head[-1].bias.copy_(self.base)
+            self.head.last.bias.copy_(self.base)
 
     def begin_stage(self, stage: int) -> None:
         """Stage 1 freezes the variance heads, stage 2 trains everything."""
@@ -159,7 +160,7 @@ class AUM(NeuralMethod):
     def edges(self, batch: Batch) -> Edges:
         """The Gaussian of every present modality of every row (Eq. 1-2)."""
         hidden = self.encode(batch)
-        mean = self.mean_head(hidden)
+        mean = self.mean_head(hidden) + self.mean_direct(hidden)
         if self.unit_means:
             mean = F.layer_norm(gaussian.full(mean), mean.shape[-1:])
         if self.variance_head is None:
@@ -352,6 +353,9 @@ class AUM(NeuralMethod):
             grid = torch.quantile(known, torch.linspace(0, 1, 101, device=known.device))
             grid[0], grid[-1] = 0.0, 1.0
             self.conflict_quantiles.copy_(grid)
+
+    def inherit(self, earlier: NeuralMethod) -> None:
+        self.conflict_quantiles.copy_(earlier.conflict_quantiles)
 
     def diagnostics(self, prediction: Prediction) -> dict[str, float]:
         """Variance collapse, attention entropy against uniform, KL per row in nats."""

@@ -19,11 +19,11 @@ from amodal.values import Values
 
 __all__ = [
     "CLASS_WEIGHT",
+    "Head",
     "NeuralMethod",
     "PatternEmbedding",
     "base_params",
     "class_weights",
-    "head",
     "spread",
 ]
 
@@ -166,11 +166,13 @@ class NeuralMethod(nn.Module):
     # -- what training calls --------------------------------------------------------------------
 
     def prepare(self, train: Batch) -> None:
-        """Takes base rates and rates of absence from the training rows, before the first step."""
+        """Takes base rates, rates of absence and quantiles from training rows, before any step."""
         if train.target is not None:
             self.base.copy_(base_params(self.task, train.target.cpu(), _cpu(train.weight)))
         if self.pattern is not None:
             self.pattern.fit(train)
+        for name, encoder in zip(self.names, self.encoders, strict=True):
+            encoder.fit(train.values[name])
 
     def begin_stage(self, stage: int) -> None:
         """Called when stage 1, 2, ... begins; methods with several stages freeze parts here."""
@@ -180,6 +182,9 @@ class NeuralMethod(nn.Module):
 
     def calibrate_conflict(self, predictions: Prediction) -> None:
         """Called once with predictions of validation rows; methods that report conflict use it."""
+
+    def inherit(self, earlier: NeuralMethod) -> None:
+        """Called on a method refitted on all rows: takes what only rows kept out could tell."""
 
     def diagnostics(self, prediction: Prediction) -> dict[str, float]:
         """Alarms and shares that tell whether the method works as it is meant to."""
@@ -253,11 +258,22 @@ class NeuralMethod(nn.Module):
         return {"task": self.task_loss(params, batch)}
 
 
-def head(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Linear - GELU - dropout - linear: from a fused representation to parameters."""
-    return nn.Sequential(
-        nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, outputs)
-    )
+class Head(nn.Module):
+    """From a fused representation to parameters: ``W x + W_2 dropout(gelu(W_1 x)) + b``.
+
+    W starts at 0. What is linear in the representation need not be learned by hidden units.
+    """
+
+    def __init__(self, width: int, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, width)
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(width, outputs)
+        self.direct = nn.Linear(inputs, outputs, bias=False)
+        nn.init.zeros_(self.direct.weight)
+
+    def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
+        return self.last(self.dropout(nn.functional.gelu(self.hidden(x)))) + self.direct(x)
 
 
 def _cpu(x: Tensor | None) -> Tensor | None:

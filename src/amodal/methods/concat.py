@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.methods.base import NeuralMethod, head
+from amodal.methods.base import Head, NeuralMethod
 from amodal.types import Modality, Task
 
 __all__ = ["Concat"]
@@ -38,7 +38,7 @@ class Concat(NeuralMethod):
         super().__init__(modalities, task, encoder=encoder, **common)
         m = len(self.names)
         self.absent = nn.Parameter(torch.zeros(m, self.width))
-        self.head = head(2 * self.width, (m + 1) * self.width, task.param_size, encoder.dropout)
+        self.head = Head(2 * self.width, (m + 1) * self.width, task.param_size, encoder.dropout)
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         hidden = self.encode(batch)

@@ -260,6 +260,7 @@ def fit(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Callable[[Epoch, int], None] | None = None,
+    stop: int | None = None,
 ) -> History:
     """Trains `method` in place on the rows of `train` and leaves it in eval mode.
 
@@ -277,12 +278,13 @@ def fit(
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         folder: where checkpoint and log go.
         progress: called after each epoch with the `Epoch` and the number of epochs.
+        stop: end after this many epochs of the schedule.
 
     Raises:
         DataError: the loss is not finite.
         CheckpointError: `folder` holds the checkpoint of another run.
     """
-    key = f"{seed_of(settings, seed, method.names, len(train)):x}"
+    key = f"{seed_of(settings, seed, method.names, len(train), stop):x}"
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         method.prepare(train)
         run = _Run(
@@ -290,7 +292,7 @@ def fit(
         )
         if folder is not None:
             run.resume(folder / "checkpoint", key)
-        _epochs(run, key, folder, progress)
+        _epochs(run, key, folder, progress, stop=stop or settings.epochs)
         if run.best_state:
             method.load_state_dict(run.best_state)
         method.eval()
@@ -303,34 +305,49 @@ def fit(
 
 
 def _epochs(
-    run: _Run, key: str, folder: Path | None, progress: Callable[[Epoch, int], None] | None
+    run: _Run,
+    key: str,
+    folder: Path | None,
+    progress: Callable[[Epoch, int], None] | None,
+    *,
+    stop: int,
 ) -> None:
     saved = time.monotonic()
     start = len(run.history.epochs)
     _write_log(folder, run.history)
-    for epoch in range(start, run.settings.epochs):
+    for epoch in range(start, stop):
         if run.history.epochs and run.exhausted:
             break
         result = run.judge(epoch, run.train_epoch(epoch))
         run.history.epochs.append(result)
         _write_log(folder, run.history, last=True)
         if progress is not None:
-            progress(result, run.settings.epochs)
+            progress(result, stop)
         if folder is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
             run.save(folder / "checkpoint", key)
             saved = time.monotonic()
+    if folder is not None and len(run.history.epochs) > start:
+        run.save(folder / "checkpoint", key)
 
 
 def _write_log(folder: Path | None, history: History, *, last: bool = False) -> None:
     """Rewrites the log up to the epoch resumed from, then appends a line per epoch."""
     if folder is None:
         return
-    lines = [json.dumps(asdict(e)) + "\n" for e in history.epochs[-1 if last else 0 :]]
+    lines = [_line(e) for e in history.epochs[-1 if last else 0 :]]
     if last:
         with open(folder / "log.jsonl", "a") as file:
             file.writelines(lines)
     else:
         ck.write_atomic(folder / "log.jsonl", "".join(lines).encode())
+
+
+def _line(epoch: Epoch) -> str:
+    """One line of JSON, which has no NaN: without validation rows `valid` is null."""
+    facts = asdict(epoch)
+    if math.isnan(epoch.valid):
+        facts["valid"] = None
+    return json.dumps(facts) + "\n"
 
 
 def _to(batch: Batch | None, device: str) -> Batch | None:

@@ -27,19 +27,21 @@ class TrainSettings:
         ema: memory of the running average of the weights, per step; 0 switches it off.
         patience: epochs without a better validation metric before training stops, counted from the
             last stage on; 0 never stops early.
+        refit: once the epoch is chosen, train anew on training and validation rows up to it.
         monitor: validation metric that is watched; empty for the task's own.
         unlabelled: rows without a label take part, in the terms of the loss that need none.
         precision: ``32``, ``64`` or ``bf16`` (mixed).
     """
 
-    epochs: int = 30
+    epochs: int = 20
     batch_size: int = 128
-    lr: float = 2e-3
-    weight_decay: float = 0.3
+    lr: float = 1e-3
+    weight_decay: float = 1.0
     clip: float = 1.0
-    lose: float = 0.25
+    lose: float = 0.4
     ema: float = 0.99
-    patience: int = 10
+    patience: int = 6
+    refit: bool = True
     monitor: str = ""
     unlabelled: bool = False
     precision: str = "32"
