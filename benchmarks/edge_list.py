@@ -130,8 +130,9 @@ class EdgeListAUM(nn.Module):
     """The fusion of an `AUM` (its defaults: ``paper``, ``softmax``, ``mask``), its weights copied.
 
     Heads, attention (Eq. 3), message passing (Eq. 4), variance (Eq. 5) and loss (Eq. 6-7), from the
-    encoded rows on. What has no edges (decoder, contrast of rows with rows, KL) is computed by the
-    same functions as in `AUM`.
+    encoded rows on. What has no edges (decoder, KL) is computed by the same functions as in `AUM`;
+    the contrast of rows with rows by its formulas, as published code does, where `AUM` has
+    `amodal.nn.losses.contrast`.
 
     Args:
         method: whose weights and settings are taken.

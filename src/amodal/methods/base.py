@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import unknown_name
+from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.types import Modality, Task
 from amodal.values import Values
@@ -256,7 +257,7 @@ class NeuralMethod(nn.Module):
 def head(width: int, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     """Linear - GELU - dropout - linear: from a fused representation to parameters."""
     return nn.Sequential(
-        nn.Linear(inputs, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, outputs)
+        nn.Linear(inputs, width), nn.GELU(), Dropout(dropout), nn.Linear(width, outputs)
     )
 
 
