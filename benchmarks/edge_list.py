@@ -130,8 +130,9 @@ class EdgeListAUM(nn.Module):
     """The fusion of an `AUM` (its defaults: ``paper``, ``softmax``, ``mask``), its weights copied.
 
     Heads, attention (Eq. 3), message passing (Eq. 4), variance (Eq. 5) and loss (Eq. 6-7), from the
-    encoded rows on. What has no edges (decoder, contrast of rows with rows, KL) is computed by the
-    same functions as in `AUM`.
+    encoded rows on. What has no edges (decoder, KL) is computed by the same functions as in `AUM`;
+    the contrast of rows with rows by its formulas, as published code does, where `AUM` has
+    `amodal.nn.losses.contrast`.
 
     Args:
         method: whose weights and settings are taken.
@@ -147,6 +148,7 @@ class EdgeListAUM(nn.Module):
         self.pace = getattr(aum, "_PACE", 1.0)
         self.beta, self.contrast = method.beta, method.contrast
         self.mean_head, self.variance_head = _TypedMLP(m, d, p), _TypedMLP(m, d, 0.0)
+        self.mean_direct = _TypedLinear(m, d)
         self.nodes = nn.Parameter(torch.empty(m, d))
         depth = len(method.layers)
         self.layers = nn.ModuleList(_Layer(d, joined=joined) for _ in range(depth))
@@ -164,7 +166,8 @@ class EdgeListAUM(nn.Module):
         modality, row = batch.present.T.nonzero(as_tuple=True)
         x = hidden[row, modality]
         counts = batch.present.sum(0).tolist()
-        mean, log_var = self.mean_head(x, counts), self.variance_head(x, counts)
+        mean = self.mean_head(x, counts) + self.mean_direct(x, counts)
+        log_var = self.variance_head(x, counts)
         if self.unit_means:
             mean = F.layer_norm(mean, mean.shape[-1:])
         log_var = (self.start + self.pace * log_var).clamp(-self.clamp, self.clamp)

@@ -16,6 +16,7 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, UnknownNameError
 from amodal.methods.aum import AUM, Edges
 from amodal.metrics.reliability import rank_correlation
+from amodal.nn.graph import Slots
 from amodal.shifts import make_shift
 from amodal.testing import made_up
 
@@ -52,16 +53,17 @@ def test_paper_variance_is_the_sum_of_squared_weights() -> None:
     method, batch = built(theta=2.0)
     edges = learned(method).edges(batch)
     fused = method.eval().fuse(edges)
+    _, log_var, _ = edges.by_row()
     for i in range(len(batch)):
         have = batch.present[i].nonzero()[:, 0].tolist()
         if not have:
             assert (fused.var[i] == 1).all()
             assert (fused.mean[i] == 0).all()
             continue
-        s = np.array([edges.log_var[i, k].exp().mean().item() for k in have])
+        s = np.array([log_var[i, k].exp().mean().item() for k in have])
         weight = np.exp(1 / (2.0 * s) - (1 / (2.0 * s)).max())
         weight /= weight.sum()
-        expected = sum(w**2 * edges.log_var[i, k].exp() for w, k in zip(weight, have, strict=True))
+        expected = sum(w**2 * log_var[i, k].exp() for w, k in zip(weight, have, strict=True))
         torch.testing.assert_close(fused.var[i], expected, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(fused.reliance[i, have].detach(), weight, rtol=1e-4)
 
@@ -71,17 +73,67 @@ def test_frozen_nodes_are_the_means_over_training_rows(layers: int) -> None:
     method, batch = built(layers=layers)
     learned(method).finalise([batch.rows(r) for r in torch.arange(40).split(7)])
     edges = method.edges(batch)
-    alpha = method.attend(edges)
-    row, node = torch.ones(40, 8), method.nodes
-    to_row = to_node = torch.where(edges.present[..., None], edges.mean, 0.0)
+    mean, _, present = edges.by_row()
+    slots, there = edges.slots, edges.slots.there[None]
+    weight = slots.take(method.attend(edges))[None]
+    row, node = torch.ones(1, 40, 8), method.nodes[None]
+    to_row = to_node = slots.take(mean)[None]
     for level in range(layers - 1):
-        layer = method.layers[level]
-        message, _ = layer.to_modalities(row, to_node, edges.present)
-        torch.testing.assert_close(method.node_mean[level], message, rtol=1e-4, atol=1e-6)
-        new_row = layer.update(row, layer.to_rows(node, to_row, alpha))
-        row, node = new_row, layer.update(node, message)
-        update = method.updates[level]
-        to_row, to_node = update(node, row[:, None], to_row), update(row[:, None], node, to_node)
+        layer, update = method.layers[level], method.updates[level]
+        message, count = layer.to_modalities(row, layer.project(to_node), there, slots)
+        torch.testing.assert_close(method.node_mean[level], message[0], rtol=1e-4, atol=1e-6)
+        assert torch.equal(method.node_count[level], count[0])
+        assert torch.equal(count[0], present.sum(0).float())
+        row = layer.update(row, layer.to_rows(node, layer.project(to_row), weight, slots))
+        node = layer.update(node, message)
+        to_row, to_node = (
+            update.to_rows(row, node, update.project(to_row), slots),
+            update.to_modalities(row, node, update.project(to_node), slots),
+        )
+
+
+def test_views_together_are_the_views_one_by_one() -> None:
+    method, batch = built()
+    edges = learned(method).train().edges(batch)
+    few = batch.present.clone()
+    few[::2, 1] = False
+    first, means = method.fuse_views(edges, torch.stack([batch.present, few]))
+    for mean, there in zip(means, (batch.present, few), strict=True):
+        alone, _ = method.fuse_views(edges, there[None])
+        torch.testing.assert_close(alone.mean, mean)
+    torch.testing.assert_close(first.mean, means[0])
+
+
+def test_what_stands_at_absent_pairs_changes_nothing() -> None:
+    """Forward and backward: what encoders say of present pairs is all that is read."""
+    found = []
+    for garbage in (0.0, float("nan")):
+        method, batch = built()
+        hidden = method.encode(batch).detach()
+        hidden = torch.where(batch.present[..., None], hidden, torch.tensor(garbage))
+        seen = hidden.clone().requires_grad_()
+        method.encode = lambda b, x=seen: torch.where(b.present[..., None], x, x.new_zeros(()))
+        torch.manual_seed(1)
+        loss = sum(method.train().loss(batch).values())
+        loss.backward()
+        found.append((loss.item(), seen.grad[batch.present]))
+        assert seen.grad[~batch.present].abs().sum() == 0
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("aggregation", ["paper", "posterior"])
+def test_half_precision_gives_nearly_the_same_loss(aggregation: str) -> None:
+    method, batch = built(aggregation=aggregation, contrast=1.0)
+    losses = []
+    for half in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            losses.append(sum(learned(method).train().loss(batch).values()))
+    losses[1].backward()
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.05)
+    grads = [p.grad for p in method.parameters() if p.grad is not None]
+    assert all(torch.isfinite(g).all() for g in grads)
 
 
 def test_running_average_is_weighted_by_count_and_skips_absent_modalities() -> None:
@@ -173,10 +225,9 @@ def test_conflict_is_uniform_where_it_was_calibrated() -> None:
 def test_conflict_widens_only_when_asked() -> None:
     plain, batch = built(aggregation="posterior")
     wide, _ = built(aggregation="posterior", widen=True)
-    mean = torch.zeros(2, 4, 8)
-    mean[1, 0] = 30.0
-    log_var = torch.full_like(mean, -2.0)
-    edges = Edges(mean, log_var, torch.ones(2, 4).bool())
+    mean = torch.zeros(4, 2, 8)
+    mean[0, 1] = 30.0
+    edges = Edges(mean, torch.full_like(mean, -2.0), Slots.of(torch.ones(2, 4).bool()))
     for method, expected in ((plain, [True, True]), (wide, [True, False])):
         method.eval().edges = lambda _, e=edges: e
         found = method(batch.rows(torch.arange(2)))
@@ -213,13 +264,14 @@ def test_bad_settings_are_one_sentence(settings: dict, text: str) -> None:
 
 def test_means_have_one_size_unless_told_otherwise() -> None:
     method, batch = built()
-    mean = method.edges(batch).mean[batch.present]
+    edges = method.edges(batch)
+    mean = edges.mean[edges.slots.there]
     torch.testing.assert_close(mean.mean(-1), torch.zeros(len(mean)), atol=1e-5, rtol=0)
     torch.testing.assert_close(
         mean.var(-1, unbiased=False), torch.ones(len(mean)), atol=1e-2, rtol=0
     )
     free, _ = built(unit_means=False)
-    assert free.edges(batch).mean[batch.present].var(-1).std() > 1e-3
+    assert free.edges(batch).mean[edges.slots.there].var(-1).std() > 1e-3
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
+from amodal.nn import losses
+from amodal.nn.losses import contrast, contrast_labels, contrast_views, drop_to_subset, mix_params
 from amodal.types import Task
 
 
@@ -41,9 +42,31 @@ def test_contrast_between_labels_by_loops() -> None:
     assert found == pytest.approx((2 * b(u, u) + b(u, v) + b(v, u)) / 4, rel=1e-4)
 
 
+@pytest.mark.parametrize("block", [3, 9, 256])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_contrast_in_one_go_is_the_two_terms_and_their_gradients(
+    share: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "_BLOCK", block)
+    torch.manual_seed(0)
+    u, v = (F.normalize(torch.randn(10, 4).double(), dim=1).requires_grad_() for _ in range(2))
+    label = torch.tensor([0, 1, 0, 2, 1, 1, 0, 2, 2, 0]).double()
+    label[torch.rand(10) >= share] = torch.nan
+    known = ~label.isnan()
+    same = label[known][:, None] == label[known]
+    simple = 0.5 * contrast_views(u, v) + 0.5 * contrast_labels(u[known], v[known], same)
+    expected = torch.autograd.grad(simple, (u, v))
+    found = contrast(u, v, label)
+    torch.testing.assert_close(found, simple)
+    for mine, other in zip(torch.autograd.grad(found, (u, v)), expected, strict=True):
+        torch.testing.assert_close(mine, other)
+    assert torch.autograd.gradcheck(lambda a, b: contrast(a, b, label, temperature=0.5), (u, v))
+
+
 def test_contrast_without_rows_is_zero_and_has_a_gradient() -> None:
     u = torch.zeros(0, 3, requires_grad=True)
     loss = contrast_views(u, u) + contrast_labels(u, u, torch.zeros(0, 0).bool())
+    loss = loss + contrast(u, u, torch.zeros(0))
     loss.backward()
     assert loss.item() == 0
 

@@ -24,7 +24,15 @@ TABLES = ("mlp", "tokens")
 """How the columns of a table are read."""
 
 _CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS}
-_COUNTS = {"width": 1, "depth": 1, "blocks": 0, "heads": 1, "pieces": 1, "max_steps": 1, "max_events": 1}
+_COUNTS = {
+    "width": 1,
+    "depth": 1,
+    "blocks": 0,
+    "heads": 1,
+    "pieces": 1,
+    "max_steps": 1,
+    "max_events": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from amodal.batch import Batch, Prediction
@@ -16,10 +16,12 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn import gaussian
+from amodal.nn.blocks import drop
 from amodal.nn.corruption import corrupted
-from amodal.nn.graph import BipartiteLayer, EdgeUpdate
-from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
-from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset, mix_params
+from amodal.nn.gaussian import full
+from amodal.nn.graph import BipartiteLayer, EdgeUpdate, Slots, weighted_total
+from amodal.nn.grouped import GroupedLinear, GroupedMLP
+from amodal.nn.losses import contrast, drop_to_subset, mix_params
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
@@ -33,11 +35,15 @@ takes steps of one size moves them this many times as fast."""
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """The Gaussians on the edges: mean and log variance ``[n, m, d]``, and which edges there are."""
+    """The Gaussians on the edges: mean and log variance ``[m, s, d]``, and where the edges are."""
 
-    mean: Float[Tensor, "n m d"]
-    log_var: Float[Tensor, "n m d"]
-    present: Bool[Tensor, "n m"]
+    mean: Float[Tensor, "m s d"]
+    log_var: Float[Tensor, "m s d"]
+    slots: Slots
+
+    def by_row(self) -> tuple[Float[Tensor, "n m d"], Float[Tensor, "n m d"], Bool[Tensor, "n m"]]:
+        """Means and log variances, 0 where there is no edge, and where there is one."""
+        return self.slots.put(self.mean, 0), self.slots.put(self.log_var, 0), self.slots.present
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +145,7 @@ class AUM(NeuralMethod):
             self.updates = nn.ModuleList(EdgeUpdate(d) for _ in range(layers - 1))
             self.register_buffer("node_mean", torch.zeros(layers - 1, m, d))
             self.register_buffer("node_count", torch.zeros(layers - 1, m))
-        self.node_dropout = nn.Dropout(p)
+        self.dropout = p
         self.projection = nn.Linear(d, d)
         self.head = Head(d, 2 * d, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
@@ -159,69 +165,114 @@ class AUM(NeuralMethod):
 
     def edges(self, batch: Batch) -> Edges:
         """The Gaussian of every present modality of every row (Eq. 1-2)."""
-        hidden = self.encode(batch)
-        mean = self.mean_head(hidden) + self.mean_direct(hidden)
+        slots = Slots.of(batch.present)
+        hidden = slots.take(self.encode(batch)).transpose(0, 1)
+        mean = (self.mean_head(hidden) + self.mean_direct(hidden)).transpose(0, 1)
         if self.unit_means:
-            mean = F.layer_norm(gaussian.full(mean), mean.shape[-1:])
+            mean = F.layer_norm(full(mean), mean.shape[-1:])
         if self.variance_head is None:
-            log_var = torch.zeros_like(mean)
-        else:
-            log_var = self.start + _PACE * gaussian.full(self.variance_head(hidden))
-            log_var = log_var.clamp(-self.clamp, self.clamp)
-        return Edges(mean, log_var, batch.present)
+            return Edges(mean, torch.zeros_like(mean), slots)
+        return Edges(mean, F.hardtanh(self._log_var(hidden), -self.clamp, self.clamp), slots)
 
-    def fuse(self, edges: Edges, *, track: bool = False) -> Fused:
-        """The Gaussian of every row; `track` lets the modality nodes' running averages learn."""
+    def _log_var(self, hidden: Float[Tensor, "s m d"]) -> Float[Tensor, "m s d"]:
+        raw = self.variance_head(hidden, scale=_PACE, shift=self.start)
+        return full(raw).transpose(0, 1)
+
+    def fuse(self, edges: Edges) -> Fused:
+        """The Gaussian of every row."""
+        return self.fuse_views(edges, edges.slots.present[None])[0]
+
+    def fuse_views(
+        self, edges: Edges, present: Bool[Tensor, "v n m"], *, track: bool = False
+    ) -> tuple[Fused, Float[Tensor, "v n d"]]:
+        """The Gaussian of every row in the first of several views, and its means in all of them.
+
+        Args:
+            present: what each view has of the edges.
+            track: let the modality nodes' running averages learn from the first view.
+        """
         if self.aggregation == "posterior":
-            return Fused(*gaussian.fuse_posterior(edges.mean, edges.log_var, edges.present))
-        alpha = self.attend(edges)
-        mean = self._pass_messages(edges, alpha, track)
-        var = (
-            alpha.square()[..., None]
-            * select_present(select_present(edges.log_var, edges.present).exp(), edges.present)
-        ).sum(1)
-        some = edges.present.any(1, keepdim=True)
-        mean = gaussian.full(mean)
+            mean, log_var, _ = edges.by_row()
+            views = [gaussian.fuse_posterior(mean, log_var, there) for there in present]
+            return Fused(*views[0]), torch.stack([view[0] for view in views])
+        slots, var = edges.slots, full(edges.log_var).exp()
+        alpha = self._attend(var, slots, present)
+        weight = slots.take(alpha, axis=1)
+        mean = full(self._pass_messages(edges, weight, slots.take(present, axis=1), track))
+        var = weighted_total(var[None], weight[:1].square(), slots)[0]
+        some = present.any(2, keepdim=True)
         mean = torch.where(some, mean, mean.new_zeros(()))
-        return Fused(mean, torch.where(some, var, var.new_ones(())), alpha)
+        return Fused(mean[0], torch.where(some[0], var, var.new_ones(())), alpha[0]), mean
 
     def attend(self, edges: Edges) -> Float[Tensor, "n m"]:
         """The weight of each modality in its row (Eq. 3)."""
-        return gaussian.uncertainty_attention(
-            edges.log_var, edges.present, kind=self.attention, theta=self.theta, absent=self.absent
+        return self._attend(full(edges.log_var).exp(), edges.slots, edges.slots.present)
+
+    def _attend(
+        self, var: Float[Tensor, "m s d"], slots: Slots, present: Bool[Tensor, "*v n m"]
+    ) -> Float[Tensor, "*v n m"]:
+        return gaussian.attention_weights(
+            slots.put(var.mean(-1), empty=1),
+            present,
+            kind=self.attention,
+            theta=self.theta,
+            absent=self.absent,
         )
 
-    def _pass_messages(self, edges: Edges, alpha: Tensor, track: bool) -> Float[Tensor, "n d"]:
-        row, node, to_row, _ = self._state_before(len(self.layers) - 1, edges, alpha, track=track)
-        layer = self.layers[-1]
-        return layer.update(row, layer.to_rows(node, to_row, alpha), last=True)
+    def _pass_messages(
+        self,
+        edges: Edges,
+        weight: Float[Tensor, "v m s"],
+        there: Bool[Tensor, "v m s"],
+        track: bool,
+    ) -> Float[Tensor, "v n d"]:
+        depth, layer = len(self.layers) - 1, self.layers[-1]
+        row, node, to_row, _ = self._state_before(depth, edges, weight, there, track=track)
+        received = layer.to_rows(node, layer.project(to_row), weight, edges.slots)
+        return layer.update(row, received, last=True)
 
     def _state_before(
-        self, depth: int, edges: Edges, alpha: Tensor, *, track: bool = False
+        self, depth: int, edges: Edges, weight: Tensor, there: Tensor, *, track: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Row nodes, modality nodes, edges towards rows and towards modalities before a layer."""
-        row, node = torch.ones_like(edges.mean[:, 0]), self.nodes
-        to_row = to_node = select_present(edges.mean, edges.present)
+        """Row nodes, modality nodes, edges towards rows and towards modalities before a layer.
+
+        Before the first one all rows share a node, and all views all of it.
+        """
+        slots = edges.slots
+        row, node = self.nodes.new_ones(1, 1, self.width), self.nodes[None]
+        to_row = to_node = edges.mean[None]
         for level, (layer, update) in enumerate(zip(self.layers, self.updates, strict=False)):
             if level == depth:
                 break
-            message = self._node_message(level, row, to_node, edges.present, track)
-            new_row = layer.update(row, layer.to_rows(node, to_row, alpha))
-            row, node = self.node_dropout(new_row), self.node_dropout(layer.update(node, message))
-            to_row = update(node, row[:, None], to_row)
-            to_node = update(row[:, None], node, to_node)
+            inward = layer.project(to_row)
+            outward = layer.project(to_node) if level else inward
+            message = self._node_message(level, row, outward, slots, there, track)
+            received = layer.to_rows(node, inward, weight, slots)
+            row, node = (
+                self._drop(layer.update(row, received)),
+                self._drop(layer.update(node, message)),
+            )
+            inward = update.project(to_row)
+            outward = update.project(to_node) if level else inward
+            to_row = update.to_rows(row, node, inward, slots)
+            if level + 2 < len(self.layers):  # the last layer sends nothing to modalities
+                to_node = update.to_modalities(row, node, outward, slots)
         return row, node, to_row, to_node
 
+    def _drop(self, x: Float[Tensor, "v n d"]) -> Float[Tensor, "v n d"]:
+        return drop(x.flatten(0, -2), self.dropout, self.training).view_as(x)
+
     def _node_message(
-        self, level: int, row: Tensor, edge: Tensor, present: Tensor, track: bool
-    ) -> Float[Tensor, "m d"]:
+        self, level: int, row: Tensor, outward: Tensor, slots: Slots, there: Tensor, track: bool
+    ) -> Float[Tensor, "*v m d"]:
         """In training the mean over the batch, at prediction the frozen mean over training rows."""
         if not self.training:
-            return self.node_mean[level].to(edge.dtype)
-        mean, count = self.layers[level].to_modalities(row, edge, present)
+            return self.node_mean[level][None].to(outward.dtype)
+        mean, count = self.layers[level].to_modalities(row, outward, there, slots)
         if track:
             with torch.no_grad():
-                self._track(level, mean.to(self.node_mean.dtype), count.to(self.node_count.dtype))
+                kind = self.node_mean.dtype
+                self._track(level, mean[0].to(kind), count[0].to(kind))
         return mean
 
     def _track(self, depth: int, mean: Tensor, count: Tensor, memory: float = 0.9) -> None:
@@ -243,10 +294,12 @@ class AUM(NeuralMethod):
             count = torch.zeros_like(self.node_count[level])
             for batch in batches:
                 edges = self.edges(batch)
-                row, _, _, edge = self._state_before(level, edges, self.attend(edges))
-                mean, number = layer.to_modalities(row, edge, batch.present)
-                total += mean * number[:, None]
-                count += number
+                slots, there = edges.slots, edges.slots.there
+                weight = slots.take(self.attend(edges))
+                row, _, _, edge = self._state_before(level, edges, weight[None], there[None])
+                mean, number = layer.to_modalities(row, layer.project(edge), there[None], slots)
+                total += mean[0] * number[0, :, None]
+                count += number[0]
             self.node_mean[level] = total / count.clamp_min(1)[:, None]
             self.node_count[level] = count
 
@@ -254,22 +307,23 @@ class AUM(NeuralMethod):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         edges = self.edges(batch)
-        fused = self.fuse(edges, track=True)
-        latent = fused.mean + fused.var.sqrt() * torch.randn_like(fused.var)
-        params = self._decode(latent, self.evidence(batch))
+        noise = torch.randn_like(full(edges.mean.new_empty(len(batch), self.width)))
+        present = batch.present[None]
+        if self.contrast:
+            present = torch.stack([batch.present, drop_to_subset(batch.present)])
+        fused, means = self.fuse_views(edges, present, track=True)
+        params = self._decode(fused.mean + fused.var.sqrt() * noise, self.evidence(batch))
         terms = {"task": self.task_loss(params, batch)}
+        some = batch.present.any(1).nonzero()[:, 0]
+        means = means.index_select(1, some)
         if self.beta:
-            some = batch.present.any(1)
-            kl = gaussian.kl_to_standard(fused.mean[some], fused.var[some])
+            kl = gaussian.kl_to_standard(means[0], fused.var.index_select(0, some))
             terms["vib"] = self.beta * (kl.mean() if len(kl) else kl.sum())
-        if (
-            self.corrupt
-            and self.variance_head is not None
-            and self.variance_head.last.weight.requires_grad
-        ):
+        heads = self.variance_head
+        if self.corrupt and heads is not None and heads.last.weight.requires_grad:
             terms["corrupt"] = self.corrupt * self._corruption(edges, batch)
         if self.contrast:
-            terms["contrast"] = self.contrast * self._contrast(edges, fused, batch)
+            terms["contrast"] = self.contrast * self._contrast(means, batch.target, some)
         return terms
 
     def _corruption(self, edges: Edges, batch: Batch) -> Float[Tensor, ""]:
@@ -279,27 +333,22 @@ class AUM(NeuralMethod):
         the input as it is and with noise of s training standard deviations added.
         """
         noisy, severity = corrupted(batch)
-        hidden = self.encode(noisy)
-        raised = self.start + _PACE * gaussian.full(self.variance_head(hidden))
-        gap = (raised - edges.log_var).mean(-1)
+        severity = edges.slots.take(severity)
+        raised = self._log_var(edges.slots.take(self.encode(noisy)).transpose(0, 1))
+        gap = raised.mean(-1) - edges.log_var.mean(-1)
         margin = 0.5 * (1 + severity.square()).log()
-        use = edges.present & (severity > 0)
+        use = edges.slots.there & (severity > 0)
         return F.softplus(margin - gap)[use].sum() / use.sum().clamp_min(1)
 
-    def _contrast(self, edges: Edges, fused: Fused, batch: Batch) -> Float[Tensor, ""]:
+    def _contrast(
+        self, views: Float[Tensor, "2 r d"], target: Tensor | None, rows: Int[Tensor, " r"]
+    ) -> Float[Tensor, ""]:
         """1/2 L_unsup + 1/2 L_sup between the rows and the same rows with modalities dropped."""
-        view = self.fuse(Edges(edges.mean, edges.log_var, drop_to_subset(edges.present)))
-        some = edges.present.any(1)
-        first, second = (
-            F.normalize(torch.tanh(self.projection(x[some])), dim=-1)
-            for x in (fused.mean, view.mean)
-        )
-        loss = 0.5 * contrast_views(first, second)
-        if batch.target is None or self.task.kind not in ("binary", "multiclass"):
-            return loss
-        known = batch.labelled[some]
-        same = self.task.same(batch.target[some][known])
-        return loss + 0.5 * contrast_labels(first[known], second[known], same)
+        first, second = F.normalize(torch.tanh(self.projection(views)), dim=-1)
+        label = first.new_full((len(rows),), torch.nan)
+        if target is not None and self.task.kind in ("binary", "multiclass"):
+            label = target[rows]
+        return contrast(first, second, label)
 
     def _decode(self, latent: Tensor, evidence: Tensor) -> Float[Tensor, "*s n p"]:
         evidence = evidence.to(latent.dtype).expand(*latent.shape[:-1], -1)
@@ -310,16 +359,16 @@ class AUM(NeuralMethod):
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         edges = self.edges(batch)
         fused = self.fuse(edges)
-        p = self._recalibrate(gaussian.conflict(edges.mean, edges.log_var, edges.present))
+        mean, log_var, present = edges.by_row()
+        p = self._recalibrate(gaussian.conflict(mean, log_var, present))
         var = fused.var
         if self.widen:
             var = self._widened(var, p)
         latent = fused.mean + var.sqrt() * self.draws[:, None]
-        params = mix_params(self.task, gaussian.full(self._decode(latent, self.evidence(batch))))
-        log_var = select_present(edges.log_var, edges.present)
+        params = mix_params(self.task, full(self._decode(latent, self.evidence(batch))))
         collapsed = (log_var.abs() >= 0.99 * self.clamp).float().mean(-1)
         fields = {
-            "reliability": gaussian.reliability(edges.log_var, edges.present),
+            "reliability": gaussian.reliability(log_var, present),
             "reliance": fused.reliance,
             "variance": var,
             "conflict": p,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import unknown_name
+from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.types import Modality, Task
 from amodal.values import Values
@@ -267,7 +268,7 @@ class Head(nn.Module):
     def __init__(self, width: int, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__()
         self.hidden = nn.Linear(inputs, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = nn.Linear(width, outputs)
         self.direct = nn.Linear(inputs, outputs, bias=False)
         nn.init.zeros_(self.direct.weight)

@@ -7,7 +7,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Attention", "FeedForward", "ResidualMLP", "Transformer", "TransformerBlock", "drop"]
+__all__ = [
+    "Attention",
+    "Dropout",
+    "FeedForward",
+    "ResidualMLP",
+    "Transformer",
+    "TransformerBlock",
+    "drop",
+]
 
 
 def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tensor, "v *t d"]:
@@ -30,6 +38,21 @@ def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tenso
     keep = (draws.view(torch.int16)[: v * d] >= removed - 2**15).to(x.dtype)
     keep *= 2**16 / (2**16 - removed)
     return x * keep.view(v, *(1,) * (x.ndim - 2), d)
+
+
+class Dropout(nn.Module):
+    """`drop` as a module.
+
+    Args:
+        rate: share of units dropped in training.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "v *t d"]) -> Float[Tensor, "v *t d"]:
+        return drop(x, self.rate, self.training)
 
 
 class FeedForward(nn.Module):

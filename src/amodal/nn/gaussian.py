@@ -15,6 +15,7 @@ from amodal.nn.grouped import select_present
 
 __all__ = [
     "ATTENTION",
+    "attention_weights",
     "conflict",
     "full",
     "fuse_posterior",
@@ -64,21 +65,37 @@ def uncertainty_attention(
     >>> uncertainty_attention(log_var, there, absent="literal").round(decimals=3).tolist()
     [[0.42..., 0.42..., 0.0]]
     """
+    spread = select_present(full(log_var), present).exp().mean(-1)
+    return attention_weights(spread, present, kind=kind, theta=theta, absent=absent)
+
+
+def attention_weights(
+    spread: Float[Tensor, "*v n m"],
+    present: Bool[Tensor, "*v n m"],
+    *,
+    kind: str = "softmax",
+    theta: float = 1.0,
+    absent: str = "mask",
+) -> Float[Tensor, "*v n m"]:
+    """`uncertainty_attention` from the mean variances s_ik; finite ones, also where absent.
+
+    Shapes are broadcast: several views of the same rows can differ in what is present.
+    """
     if kind not in ATTENTION:
         raise unknown_name("attention", kind, ATTENTION)
     if absent not in ("mask", "literal"):
         raise unknown_name("way with absent edges", absent, ("mask", "literal"))
-    inverse = 1.0 / select_present(full(log_var), present).exp().mean(-1)
+    inverse = 1.0 / spread
     if kind == "softmax":
         logits = torch.where(present, inverse / theta, inverse.new_zeros(()))
         if absent == "mask":
             logits = logits.masked_fill(~present, -torch.inf)
-            logits = torch.where(present.any(1, keepdim=True), logits, logits.new_zeros(()))
-        alpha = logits.softmax(1)
+            logits = torch.where(present.any(-1, keepdim=True), logits, logits.new_zeros(()))
+        alpha = logits.softmax(-1)
     else:
         weight = inverse if kind == "precision" else torch.ones_like(inverse)
         weight = torch.where(present, weight, weight.new_zeros(()))
-        alpha = weight / weight.sum(1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+        alpha = weight / weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
     return torch.where(present, alpha, alpha.new_zeros(()))
 
 

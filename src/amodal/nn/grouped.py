@@ -7,6 +7,9 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amodal.nn.blocks import drop
 
 __all__ = ["GroupedLinear", "GroupedMLP", "select_present"]
 
@@ -38,8 +41,14 @@ class GroupedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(groups, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(groups, 1, outputs).uniform_(-bound, bound))
 
-    def forward(self, x: Float[Tensor, "n m i"]) -> Float[Tensor, "n m o"]:
-        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+    def forward(
+        self, x: Float[Tensor, "n m i"], *, scale: float = 1.0, shift: float = 0.0
+    ) -> Float[Tensor, "n m o"]:
+        """scale y + shift; both go to the weights, which are smaller than y."""
+        weight, bias = self.weight, self.bias
+        if (scale, shift) != (1.0, 0.0):
+            weight, bias = scale * weight, scale * bias + shift
+        return torch.baddbmm(bias, x.transpose(0, 1), weight).transpose(0, 1)
 
 
 class GroupedMLP(nn.Module):
@@ -57,10 +66,15 @@ class GroupedMLP(nn.Module):
         super().__init__()
         self.first = GroupedLinear(groups, width, width)
         self.last = GroupedLinear(groups, width, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         with torch.no_grad():
             self.last.weight *= gain
             self.last.bias *= gain
 
-    def forward(self, x: Float[Tensor, "n m d"]) -> Float[Tensor, "n m o"]:
-        return self.last(self.dropout(nn.functional.gelu(self.first(x))))
+    def forward(
+        self, x: Float[Tensor, "n m d"], *, scale: float = 1.0, shift: float = 0.0
+    ) -> Float[Tensor, "n m o"]:
+        """scale y + shift."""
+        hidden = F.gelu(self.first(x)).transpose(0, 1)  # as it lies in memory
+        hidden = drop(hidden.flatten(0, 1), self.dropout, self.training).view_as(hidden)
+        return self.last(hidden.transpose(0, 1), scale=scale, shift=shift)

@@ -3,15 +3,103 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from amodal.nn.gaussian import full
 from amodal.types import Task
 
-__all__ = ["contrast_labels", "contrast_views", "drop_to_subset", "mix_params"]
+__all__ = ["contrast", "contrast_labels", "contrast_views", "drop_to_subset", "mix_params"]
+
+
+_BLOCK = 256
+"""Rows of which all pairs are worked out at a time: what is between stays in a processor's cache."""
+
+
+class _Pairs(torch.autograd.Function):
+    """Sums over pairs of rows, with e_ij = exp(u_i v_j) and f_ij = exp(u_i u_j).
+
+    sum_i log sum_j e_ij + sum_j log sum_i e_ij; and sum of log(1 + e_ij) + log(1 + f_ij) over known
+    i and j. Both derivatives are a few operations on one matrix, [f e], where automatic
+    differentiation of the losses below takes dozens. f is symmetric: a block of rows leaves out the
+    columns of the blocks before, and those of the blocks behind count twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, v: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        n, both = len(u), torch.cat([u, v])
+        by_row, by_column, pairs = u.new_empty(n), u.new_zeros(n), u.new_zeros(())
+        blocks = []
+        for begin in range(0, n, _BLOCK):
+            rows = slice(begin, min(begin + _BLOCK, n))
+            block = torch.mm(u[rows], both[begin:].T).exp_()
+            torch.sum(block[:, n - begin :], 1, out=by_row[rows])
+            by_column += block[:, n - begin :].sum(0)
+            pairs += (block + 1).log_().mv(_times(known, rows)) @ known[rows]
+            blocks.append(block)
+        ctx.save_for_backward(both, known, by_row, by_column, *blocks)
+        return by_row.log().sum() + by_column.log().sum(), pairs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, views: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, None]:
+        both, known, by_row, by_column, *blocks = ctx.saved_tensors
+        n, begin, partly = len(known), 0, not known.all()
+        to_u, to_both = torch.empty_like(both[:n]), torch.zeros_like(both.T)
+        for block in blocks:
+            rows = slice(begin, begin + len(block))
+            slope = (block + 1).reciprocal_().mul_(labels * _times(known, rows))
+            if partly:
+                slope.mul_(known[rows, None])
+            slope[:, n - begin :].add_(views / by_row[rows, None]).add_(views / by_column)
+            slope.mul_(block)
+            torch.mm(slope, both[begin:], out=to_u[rows])
+            to_both[:, begin:].addmm_(both[rows].T, slope)
+            begin += len(block)
+        return to_u.add_(to_both[:, :n].T), to_both[:, n:].T, None
+
+
+def _times(known: Float[Tensor, " n"], rows: slice) -> Tensor:
+    """How often the pairs of `rows` with each column of their block count."""
+    return torch.cat([known[rows], known[rows.stop :] * 2, known])
+
+
+def contrast(
+    first: Float[Tensor, "n d"],
+    second: Float[Tensor, "n d"],
+    label: Float[Tensor, " n"],
+    *,
+    temperature: float = 0.07,
+) -> Float[Tensor, ""]:
+    """1/2 `contrast_views` of all rows + 1/2 `contrast_labels` of the labelled ones, in one go.
+
+    What attracts is linear in the sums U_c of the rows of a class c: sum over pairs of one class of
+    u_i v_j = sum_c U_c V_c. Only what repels needs the matrix of pairs.
+
+    Args:
+        first, second: rows of unit length.
+        label: the class of each row, NaN where unknown.
+        temperature: at least 0.02 in single precision, where exp(1 / temperature) is finite.
+
+    >>> contrast(torch.eye(2), torch.eye(2), torch.full((2,), torch.nan), temperature=1.0).item()
+    0.156...
+    """
+    if len(first) == 0:
+        return first.sum()
+    known = ~label.isnan()
+    with torch.autocast(first.device.type, enabled=False):
+        u, v = full(first) / temperature**0.5, full(second) / temperature**0.5
+        views, labels = _Pairs.apply(u, v, known.to(u.dtype))
+        member = (label[:, None] == label[known].unique()).to(u.dtype)
+        mine, other = member.T @ u, member.T @ v
+        views = views / 2 - (u * v).sum()
+        labels = labels - (mine * (mine + other)).sum()
+        return views / (2 * len(u)) + labels / (4 * known.sum().clamp_min(1).square())
 
 
 def contrast_views(
