@@ -10,7 +10,7 @@ import torch
 from amodal.batch import Encoded, take_values
 from amodal.encoders import ENCODERS, EncoderSettings, make_encoder
 
-SMALL = EncoderSettings(width=16, heads=2, max_steps=5, max_events=4)
+SMALL = EncoderSettings(blocks=1, width=16, heads=2, max_steps=5, max_events=4)
 CASES = {
     "table": ("table", SMALL),
     "table-tokens": ("table", SMALL.replace(table="tokens")),

@@ -15,16 +15,21 @@ from amodal.values import Values
 SMALL = EncoderSettings(width=8, heads=2)
 
 
-def test_first_layer_is_its_formula(modalities, made):
-    encoder = make_encoder(modalities["table"], SMALL.replace(depth=1)).eval()
+@pytest.mark.parametrize("numbers", ["linear", "piecewise"])
+def test_first_layer_is_its_formula(modalities, made, numbers):
+    settings = SMALL.replace(blocks=1, numbers=numbers, pieces=3)
+    encoder = make_encoder(modalities["table"], settings).eval()
+    encoder.fit(made("table"))
     torch.nn.init.normal_(encoder.levels.weight)
     values, body = made("table"), encoder.body
     rows = []
-    for numbers, levels in zip(
+    for numbers_of_row, levels in zip(
         values.data["numeric"].tolist(), values.data["categorical"].tolist(), strict=True
     ):
-        missing = [float(math.isnan(x)) for x in numbers]
-        known = [0.0 if math.isnan(x) else x for x in numbers]
+        missing = [float(math.isnan(x)) for x in numbers_of_row]
+        known = [0.0 if math.isnan(x) else x for x in numbers_of_row]
+        if numbers == "piecewise":
+            known = encoder.pieces(torch.tensor([numbers_of_row]))[0].tolist()
         h = body.first(torch.tensor(known + missing))
         u, w = levels  # "u" has positions 0-2, "w" 3-6, unknown first
         rows.append(h + encoder.levels.weight[1 + u] + encoder.levels.weight[4 + w])

@@ -58,7 +58,8 @@ class Fused:
 class AUM(NeuralMethod):
     """Aleatoric uncertainty modelling, and exact Gaussian fusion as a variant of it.
 
-    Encoders give h_ik; mu_ik = f_k(h_ik), an MLP beside a linear map, and log var_ik = clamp(g_k(h_ik)) (Eq. 1-2). With
+    Encoders give h_ik; mu_ik = f_k(h_ik), an MLP beside a linear map, and
+    log var_ik = clamp(g_k(h_ik)) (Eq. 1-2). With
     ``aggregation="paper"``, L layers of message passing between rows and modalities, where rows
     attend to modalities by inverse variance (Eq. 3), give mu_i (Eq. 4) and
     var_i = sum_k alpha_ik^2 var_ik (Eq. 5). With ``"posterior"``, mu_i and var_i are the exact
