@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from amodal.batch import Encoded
@@ -161,6 +162,15 @@ class Encoder(nn.Module):
         Sums, differences of times and counts lose their meaning in half precision.
         """
         return torch.promote_types(self.dtype, torch.float32)
+
+    @property
+    def columns(self) -> int:
+        """Number f of the columns of `numbers`."""
+        return 0
+
+    def numbers(self, values: Values) -> Float[Tensor, "v f"]:
+        """The numbers that a value enters with, as one vector; NaN = unknown. None for codes."""
+        return torch.zeros(len(values), 0, dtype=self.real, device=values.index.device)
 
     def fit(self, values: Values) -> None:
         """Takes from training values what no gradient learns, such as quantiles; before training."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.encoders.base import Encoder, EncoderSettings
@@ -45,6 +46,13 @@ class EmbeddingEncoder(Encoder):
         self.body = ResidualMLP(
             modality.n_features, settings.width, depth=settings.blocks, dropout=settings.dropout
         )
+
+    @property
+    def columns(self) -> int:
+        return self.modality.n_features
+
+    def numbers(self, values: Values) -> Float[Tensor, "v f"]:
+        return values.data["value"].to(self.real)
 
     def forward(self, values: Values) -> Encoded:
         return Encoded(self.body(self.drop(values.data["value"].to(self.dtype))))

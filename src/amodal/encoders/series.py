@@ -105,9 +105,19 @@ class SeriesEncoder(Encoder):
             wide += n + number_size(columns, settings.numbers, settings.pieces)
         self.body = ResidualMLP(wide, width, depth=settings.blocks, dropout=rate)
 
+    @property
+    def columns(self) -> int:
+        n = self.modality.n_features
+        return summary_size(n) - n if self.settings.summaries else 0
+
+    def numbers(self, values: Values) -> Float[Tensor, "v f"]:
+        if not self.settings.summaries:
+            return super().numbers(values)
+        return self.prepare(values).whole["summary"]
+
     def fit(self, values: Values) -> None:
         if self.pieces is not None:
-            self.pieces.fit(self.prepare(values).whole["summary"])
+            self.pieces.fit(self.numbers(values))
 
     def prepare(self, values: Values) -> Values:
         """`step_features` of the binned steps, and `summarise` of all steps beside them."""

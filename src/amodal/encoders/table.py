@@ -74,9 +74,16 @@ class TableEncoder(Encoder):
             self.levels.weight *= scale
             self.levels.weight[starts] = 0.0
 
+    @property
+    def columns(self) -> int:
+        return self.numeric
+
+    def numbers(self, values: Values) -> Float[Tensor, "v f"]:
+        return self._numbers(values)
+
     def fit(self, values: Values) -> None:
         if self.settings.table == "mlp" and self.pieces is not None:
-            self.pieces.fit(self._numbers(values))
+            self.pieces.fit(self.numbers(values))
 
     def forward(self, values: Values) -> Encoded:
         numbers = self._numbers(values)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import Head, NeuralMethod, spread
 from amodal.nn import gaussian
 from amodal.nn.blocks import drop
 from amodal.nn.corruption import corrupted
@@ -22,6 +22,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.graph import BipartiteLayer, EdgeUpdate, Slots, weighted_total
 from amodal.nn.grouped import GroupedLinear, GroupedMLP
 from amodal.nn.losses import contrast, drop_to_subset, mix_params
+from amodal.nn.oddness import ODDNESS, Oddness
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
@@ -106,7 +107,7 @@ class AUM(NeuralMethod):
         task: Task,
         *,
         encoder: EncoderSettings | None = None,
-        aggregation: str = "paper",
+        aggregation: str = "posterior",
         layers: int = 2,
         attention: str = "softmax",
         theta: float = 1.0,
@@ -115,7 +116,7 @@ class AUM(NeuralMethod):
         vib: bool = True,
         beta: float = 1e-3,
         contrast: float = 0.02,
-        corrupt: float = 0.5,
+        corrupt: float = 0.05,
         two_stage: bool = True,
         clamp: float = 4.0,
         unit_means: bool = True,
@@ -140,6 +141,10 @@ class AUM(NeuralMethod):
         self.mean_direct = GroupedLinear(m, d, d)
         # Constant at first, so that attention is uniform until stage 2.
         self.variance_head = None if self.constant else GroupedMLP(m, d, d, gain=0.0)
+        self.odd = None
+        if corrupt and not self.constant:
+            self.odd = nn.ModuleList(Oddness(encoder.columns) for encoder in self.encoders)
+            self.odd_in = GroupedLinear(m, ODDNESS, d)
         if aggregation == "paper":
             self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
             self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
@@ -154,6 +159,8 @@ class AUM(NeuralMethod):
 
     def prepare(self, train: Batch) -> None:
         super().prepare(train)
+        for name, encoder, odd in zip(self.names, self.encoders, self.odd or (), strict=False):
+            odd.fit(encoder.numbers(train.values[name]))
         with torch.no_grad():
             self.head.last.bias.copy_(self.base)
 
@@ -167,15 +174,38 @@ class AUM(NeuralMethod):
     def edges(self, batch: Batch) -> Edges:
         """The Gaussian of every present modality of every row (Eq. 1-2)."""
         slots = Slots.of(batch.present)
-        hidden = slots.take(self.encode(batch)).transpose(0, 1)
+        return self._edges(self._hidden(batch, slots), self._oddness(batch, slots), slots)
+
+    def _edges(
+        self, hidden: Float[Tensor, "s m d"], odd: Float[Tensor, "s m o"] | None, slots: Slots
+    ) -> Edges:
         mean = (self.mean_head(hidden) + self.mean_direct(hidden)).transpose(0, 1)
         if self.unit_means:
             mean = F.layer_norm(full(mean), mean.shape[-1:])
         if self.variance_head is None:
             return Edges(mean, torch.zeros_like(mean), slots)
-        return Edges(mean, F.hardtanh(self._log_var(hidden), -self.clamp, self.clamp), slots)
+        log_var = self._log_var(hidden, odd)
+        return Edges(mean, F.hardtanh(log_var, -self.clamp, self.clamp), slots)
 
-    def _log_var(self, hidden: Float[Tensor, "s m d"]) -> Float[Tensor, "m s d"]:
+    def _hidden(self, batch: Batch, slots: Slots) -> Float[Tensor, "s m d"]:
+        return slots.take(self.encode(batch)).transpose(0, 1)
+
+    @torch.no_grad()
+    def _oddness(self, batch: Batch, slots: Slots) -> Float[Tensor, "s m o"] | None:
+        """How odd the numbers of every present modality are; 0 for a modality without numbers."""
+        if self.odd is None:
+            return None
+        kind, columns = self.base.dtype, []
+        for name, encoder, odd in zip(self.names, self.encoders, self.odd, strict=True):
+            values = batch.values[name]
+            columns.append(spread(odd(encoder.numbers(values)).to(kind), values))
+        return slots.take(torch.stack(columns, 1)).transpose(0, 1)
+
+    def _log_var(
+        self, hidden: Float[Tensor, "s m d"], odd: Float[Tensor, "s m o"] | None
+    ) -> Float[Tensor, "m s d"]:
+        if odd is not None:
+            hidden = hidden + self.odd_in(odd)
         raw = self.variance_head(hidden, scale=_PACE, shift=self.start)
         return full(raw).transpose(0, 1)
 
@@ -307,7 +337,9 @@ class AUM(NeuralMethod):
     # -- equations 6 and 7 ----------------------------------------------------------------------
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        edges = self.edges(batch)
+        slots = Slots.of(batch.present)
+        hidden, odd = self._hidden(batch, slots), self._oddness(batch, slots)
+        edges = self._edges(hidden, odd, slots)
         noise = torch.randn_like(full(edges.mean.new_empty(len(batch), self.width)))
         present = batch.present[None]
         if self.contrast:
@@ -322,23 +354,28 @@ class AUM(NeuralMethod):
             terms["vib"] = self.beta * (kl.mean() if len(kl) else kl.sum())
         heads = self.variance_head
         if self.corrupt and heads is not None and heads.last.weight.requires_grad:
-            terms["corrupt"] = self.corrupt * self._corruption(edges, batch)
+            terms["corrupt"] = self.corrupt * self._corruption(hidden.detach(), odd, batch, slots)
         if self.contrast:
             terms["contrast"] = self.contrast * self._contrast(means, batch.target, some)
         return terms
 
-    def _corruption(self, edges: Edges, batch: Batch) -> Float[Tensor, ""]:
+    def _corruption(
+        self, hidden: Float[Tensor, "s m d"], odd: Tensor, batch: Batch, slots: Slots
+    ) -> Float[Tensor, ""]:
         """A copy of the inputs with noise of severity s must have a larger variance.
 
         mean over pairs of softplus(1/2 log(1 + s^2) - (l' - l)), l and l' the mean log variances of
-        the input as it is and with noise of s training standard deviations added.
+        the input as it is and with noise of s training standard deviations added. It teaches the
+        variance heads alone: encoders that had to tell noise would do so instead of their task.
         """
         noisy, severity = corrupted(batch)
-        severity = edges.slots.take(severity)
-        raised = self._log_var(edges.slots.take(self.encode(noisy)).transpose(0, 1))
-        gap = raised.mean(-1) - edges.log_var.mean(-1)
+        with torch.no_grad():
+            changed = self._hidden(noisy, slots)
+        raised = self._log_var(changed, self._oddness(noisy, slots))
+        gap = raised.mean(-1) - self._log_var(hidden, odd).mean(-1)
+        severity = slots.take(severity)
         margin = 0.5 * (1 + severity.square()).log()
-        use = edges.slots.there & (severity > 0)
+        use = slots.there & (severity > 0)
         return F.softplus(margin - gap)[use].sum() / use.sum().clamp_min(1)
 
     def _contrast(

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from amodal.batch import Batch, Encoded, Prediction
+from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import unknown_name
 from amodal.nn.blocks import Dropout
@@ -31,17 +31,16 @@ __all__ = [
 CLASS_WEIGHT = ("none", "balanced")
 
 
-def spread(encoded: Encoded, values: Values) -> Float[Tensor, "n d"]:
-    """The pooled vector of each row's value; 0 where the row has none.
+def spread(x: Float[Tensor, "v d"], values: Values) -> Float[Tensor, "n d"]:
+    """The vector of each row's value; 0 where the row has none.
 
-    >>> v = Values({}, None, torch.tensor([0, -1]))
-    >>> spread(Encoded(torch.ones(1, 2)), v).tolist()
+    >>> spread(torch.ones(1, 2), Values({}, None, torch.tensor([0, -1]))).tolist()
     [[1.0, 1.0], [0.0, 0.0]]
     """
     has = values.index >= 0
-    if len(encoded.pooled) == 0:
-        return encoded.pooled.new_zeros(len(has), encoded.pooled.shape[-1])
-    chosen = encoded.pooled[values.index.clamp_min(0)]
+    if len(x) == 0:
+        return x.new_zeros(len(has), x.shape[-1])
+    chosen = x[values.index.clamp_min(0)]
     return torch.where(has[:, None], chosen, chosen.new_zeros(()))
 
 
@@ -205,7 +204,7 @@ class NeuralMethod(nn.Module):
     def encode(self, batch: Batch) -> Float[Tensor, "n m d"]:
         """The pooled vector of every present pair; 0 where absent. Encoders see present rows only."""
         pooled = [
-            spread(encoder(batch.values[name]), batch.values[name])
+            spread(encoder(batch.values[name]).pooled, batch.values[name])
             for name, encoder in zip(self.names, self.encoders, strict=True)
         ]
         return torch.stack(pooled, 1)
