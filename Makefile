@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/amodal study builtin:digits --methods aum,aum:aggregation=posterior,concat,mean,attention,forest,logistic,pattern --absent 0,0.3,0.5,0.7 --mechanism mcar --seeds 1 --jobs 2 --out $(OUT)
+	$(BIN)/amodal study builtin:digits --methods aum,aum:aggregation=paper,concat,mean,attention,forest,logistic,pattern --absent 0,0.3,0.5,0.7 --mechanism mcar --seeds 1 --jobs 2 --out $(OUT)
 	$(BIN)/amodal report $(OUT)
 
 lint: $(READY)

@@ -26,7 +26,7 @@ def main() -> None:
     groups = {"history": ["age", "sex"], "crp": ["crp_mg_per_l"], "gas": ["lactate_mmol_per_l"]}
     data = Dataset.from_frame(made_up_patients(), groups, target="died")
     print(data, f"{data.present.mean():.0%} of the modalities are there", sep="\n")
-    model = Model("aum:aggregation=posterior", epochs=20, width=16, lr=0.01).fit(data)
+    model = Model("aum", epochs=20, width=16, lr=0.01).fit(data)
 
     found = model.predict({"age": 81, "sex": "f", "crp_mg_per_l": 60.0})  # the rest is lost
     print(f"probability of {data.task.classes[1]!r}: {float(found.mean[0]):.2f}")

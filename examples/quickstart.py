@@ -15,7 +15,7 @@ SMALL = {"epochs": 20, "batch_size": 64, "width": 32, "depth": 1, "lr": 0.01}
 def main() -> None:
     data = Dataset.load("builtin:digits")[:800]
     train, test = (data[rows] for rows in folds(data, 4)[0])
-    model = Model("aum:aggregation=posterior", **SMALL).fit(train)
+    model = Model("aum", **SMALL).fit(train)
 
     half = make_shift("mcar", 0.5, seed=1)(test)
     for what, rows in (("all quadrants", test), ("half of them lost", half)):

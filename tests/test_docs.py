@@ -248,7 +248,7 @@ def test_the_readme_runs(tmp_path, monkeypatch) -> None:
 
     monkeypatch.chdir(tmp_path)
     made_up().save("p12")
-    names = run(ROOT / "README.md", {'=posterior"': '=posterior", epochs=3, width=8, heads=2'})
+    names = run(ROOT / "README.md", {'Model("aum")': 'Model("aum", epochs=3, width=8, heads=2)'})
     found = names["found"]
     assert found.mean.shape == (3,)
     assert bool((found.reliance.sum(1) <= 1).all())

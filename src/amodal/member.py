@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def fit_member(
     fitted, history = work.run(rows["train"], rows["valid"], folder)
     if resolved.train.refit and "both" in rows and len(rows["valid"]):
         again = None if folder is None else folder / "refit"
-        last, _ = work.run(rows["both"], None, again, stop=history.best_epoch + 1)
+        last, _ = work.run(rows["both"], None, again, epochs=history.best_epoch + 1)
         last.method.inherit(fitted.method)
         fitted = last
     epochs = [asdict(e) for e in history.epochs]
@@ -180,10 +180,16 @@ class _Training:
     progress: Callable | None
 
     def run(
-        self, train: Dataset, valid: Dataset | None, folder: Path | None, *, stop: int | None = None
+        self,
+        train: Dataset,
+        valid: Dataset | None,
+        folder: Path | None,
+        *,
+        epochs: int | None = None,
     ) -> tuple[_Fitted, History]:
-        """Trains from the start on `train`: to the epoch that `valid` chooses, or to `stop`."""
+        """Trains from the start on `train`: to the epoch that `valid` chooses, or for `epochs`."""
         settings = self.resolved.train
+        settings = replace(settings, epochs=settings.epochs if epochs is None else epochs)
         scaler, base = Scaler.fit(train), _base(train)
         rows = train if settings.unlabelled else train[train.labelled]
         with torch.random.fork_rng(devices=[]):
@@ -207,7 +213,6 @@ class _Training:
             device=self.device,
             folder=folder,
             progress=self.progress,
-            stop=stop,
         )
         return _Fitted(scaler, method, base), history
 

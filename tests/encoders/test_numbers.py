@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from amodal.values import Values
 
 def by_hand(x: float, edges: np.ndarray) -> list[float]:
     out, last = [x], len(edges) - 2
-    for t, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for t, (low, high) in enumerate(itertools.pairwise(edges)):
         if high <= low:
             out.append(0.0)
             continue
@@ -60,7 +62,8 @@ def test_what_is_unknown_is_zero_and_lets_no_gradient_through():
     out = pieces(x).view(4, 2)
     assert (out[:, 0] == 0).all()
     out.sum().backward()
-    assert x.grad[0, 0] == 0 and torch.isfinite(x.grad).all()
+    assert x.grad[0, 0] == 0
+    assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -82,3 +85,17 @@ def test_the_edges_are_stored_with_the_weights():
 def test_a_series_that_enters_in_no_way_is_refused():
     with pytest.raises(SettingError, match="must enter somehow"):
         EncoderSettings(series="summaries", summaries=False)
+
+
+def test_numbers_are_the_columns_that_enter():
+    table = make_encoder(Modality("a", "table", features=("x", "y")), EncoderSettings(width=8))
+    values = Values({"numeric": torch.tensor([[1.0, torch.nan]])}, None, torch.arange(1))
+    assert table.columns == table.numbers(values).shape[1] == 2
+    codes = make_encoder(Modality("c", "codes", vocabulary=("u",)), EncoderSettings(width=8))
+    assert codes.columns == 0
+    for kind in ("windows", "summaries", "gru"):
+        series = make_encoder(Modality("s", "series", ("x", "y")), EncoderSettings(series=kind))
+        steps = {"time": torch.tensor([0.0, 1.0]), "value": torch.tensor([[1.0, torch.nan]] * 2)}
+        found = series.numbers(Values(steps, torch.tensor([0, 2]), torch.tensor([0])))
+        assert found.shape == (1, series.columns) == (1, 2 * 9 + 3)
+        assert found[0].isnan().sum() == 9  # all that a variable never observed would tell

@@ -169,7 +169,7 @@ def test_the_global_random_state_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"lose": 0.9}, {"precision": "16"}, {"ema": 1.0}, {"lr": -1.0}]
+    "bad", [{"epochs": -1}, {"lose": 0.9}, {"precision": "16"}, {"ema": 1.0}, {"lr": -1.0}]
 )
 def test_bad_settings(bad: dict) -> None:
     with pytest.raises(SettingError):

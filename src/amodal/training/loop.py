@@ -260,7 +260,6 @@ def fit(
     device: str = "cpu",
     folder: Path | None = None,
     progress: Callable[[Epoch, int], None] | None = None,
-    stop: int | None = None,
 ) -> History:
     """Trains `method` in place on the rows of `train` and leaves it in eval mode.
 
@@ -278,13 +277,13 @@ def fit(
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         folder: where checkpoint and log go.
         progress: called after each epoch with the `Epoch` and the number of epochs.
-        stop: end after this many epochs of the schedule.
 
     Raises:
         DataError: the loss is not finite.
         CheckpointError: `folder` holds the checkpoint of another run.
     """
-    key = f"{seed_of(settings, seed, method.names, len(train), stop):x}"
+    settings = settings.for_rows(len(train))
+    key = f"{seed_of(settings, seed, method.names, len(train)):x}"
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         method.prepare(train)
         run = _Run(
@@ -292,7 +291,7 @@ def fit(
         )
         if folder is not None:
             run.resume(folder / "checkpoint", key)
-        _epochs(run, key, folder, progress, stop=stop or settings.epochs)
+        _epochs(run, key, folder, progress)
         if run.best_state:
             method.load_state_dict(run.best_state)
         method.eval()
@@ -309,20 +308,18 @@ def _epochs(
     key: str,
     folder: Path | None,
     progress: Callable[[Epoch, int], None] | None,
-    *,
-    stop: int,
 ) -> None:
     saved = time.monotonic()
     start = len(run.history.epochs)
     _write_log(folder, run.history)
-    for epoch in range(start, stop):
+    for epoch in range(start, run.settings.epochs):
         if run.history.epochs and run.exhausted:
             break
         result = run.judge(epoch, run.train_epoch(epoch))
         run.history.epochs.append(result)
         _write_log(folder, run.history, last=True)
         if progress is not None:
-            progress(result, stop)
+            progress(result, run.settings.epochs)
         if folder is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
             run.save(folder / "checkpoint", key)
             saved = time.monotonic()

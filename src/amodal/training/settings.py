@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from amodal.errors import SettingError
 
 __all__ = ["PRECISIONS", "TrainSettings"]
 
+_EPOCHS, _STEPS = 12, 250
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
 
 
@@ -17,6 +19,7 @@ class TrainSettings:
 
     Args:
         epochs: passes over the training rows; methods with two stages give stage 1 the first 20%.
+            0 takes 12, or as many as make 250 steps where rows are few.
         batch_size: rows per step.
         lr: peak learning rate of AdamW; it warms up over 5% of the steps and falls along a cosine.
         weight_decay: of AdamW.
@@ -27,13 +30,14 @@ class TrainSettings:
         ema: memory of the running average of the weights, per step; 0 switches it off.
         patience: epochs without a better validation metric before training stops, counted from the
             last stage on; 0 never stops early.
-        refit: once the epoch is chosen, train anew on training and validation rows up to it.
+        refit: once the epoch is chosen, train anew on training and validation rows, with a schedule
+            that ends there.
         monitor: validation metric that is watched; empty for the task's own.
         unlabelled: rows without a label take part, in the terms of the loss that need none.
         precision: ``32``, ``64`` or ``bf16`` (mixed).
     """
 
-    epochs: int = 20
+    epochs: int = 0
     batch_size: int = 128
     lr: float = 1e-3
     weight_decay: float = 1.0
@@ -47,7 +51,9 @@ class TrainSettings:
     precision: str = "32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr", "clip"):
+        if self.epochs < 0:
+            raise SettingError(f"epochs must be at least 0; got {self.epochs}; change it")
+        for name in ("batch_size", "lr", "clip"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be positive; got {getattr(self, name)}; change it")
         for name, top in (("weight_decay", 10.0), ("lose", 0.5), ("ema", 0.99999)):
@@ -59,3 +65,16 @@ class TrainSettings:
             raise SettingError(
                 f"precision must be one of {', '.join(PRECISIONS)}; got {self.precision!r}; change it"
             )
+
+    def for_rows(self, n: int) -> TrainSettings:
+        """The same settings with the number of epochs fixed for n training rows.
+
+        >>> TrainSettings(batch_size=100).for_rows(1000).epochs
+        25
+        >>> TrainSettings(epochs=3).for_rows(1000).epochs
+        3
+        """
+        if self.epochs:
+            return self
+        steps = max(1, math.ceil(n / self.batch_size))
+        return replace(self, epochs=max(_EPOCHS, math.ceil(_STEPS / steps)))
