@@ -74,6 +74,11 @@ def header_of(path: Path) -> list[str]:
         StorageError: the file cannot be read or is truncated.
         DataError: it is empty or has another delimiter than a comma.
     """
+    return _first_line(path)[0]
+
+
+def _first_line(path: Path) -> tuple[list[str], str]:
+    """(names of the columns, how lines end, as SQL writes it)"""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -97,7 +102,7 @@ def header_of(path: Path) -> list[str]:
             f"tables begin with a line of names separated by commas; {what}; "
             "use the file as it is published"
         )
-    return [n.strip() for n in names]
+    return [n.strip() for n in names], r"\r\n" if line.endswith("\r\n") else r"\n"
 
 
 def _truncated(path: Path) -> StorageError:
@@ -122,7 +127,7 @@ def convert(
         DataError: a column is lacking, cells are not of its type, a key occurs twice.
         StorageError: the file cannot be read or is truncated.
     """
-    names = header_of(path)
+    names, _ = _first_line(path)
     chosen = _choose(path, names, table)
     stat = path.stat()
     made_from = [path.name, stat.st_size, stat.st_mtime_ns, names, sorted(chosen.items()), where]
@@ -131,7 +136,7 @@ def convert(
     if target.exists():
         return target
     part = target.with_name(f"{target.name}.part")
-    source = _source(path, names, {raw: _SQL[kind] for _, raw, kind in _used(table, chosen)})
+    source = _source(path, {raw: _SQL[kind] for _, raw, kind in _used(table, chosen)})
     columns = [f'"{raw}" as "{name}"' for name, raw, _ in _used(table, chosen)]
     columns += [
         f'cast(null as {_SQL[kind]}) as "{name}"'
@@ -169,12 +174,13 @@ def _choose(path: Path, names: list[str], table: RawTable) -> dict[str, str]:
     return chosen
 
 
-def _source(path: Path, names: list[str], types: Mapping[str, str]) -> str:
+def _source(path: Path, types: Mapping[str, str]) -> str:
     """The call that reads the csv with the given types; other columns stay text."""
+    names, end = _first_line(path)
     fields = ", ".join(f"{quoted(n)}: {quoted(types.get(n, 'VARCHAR'))}" for n in names)
     return (
         f"read_csv({quoted(path)}, columns={{{fields}}}, header=true, auto_detect=false, "
-        "delim=',', quote='\"', escape='\"', new_line='\\n', max_line_size=16000000)"
+        f"delim=',', quote='\"', escape='\"', new_line='{end}', max_line_size=16000000)"
     )
 
 
@@ -205,7 +211,7 @@ def _bad_cells(engine: Engine, path: Path, table: RawTable) -> DataError:
         for _, raw, kind in used
     ]
     try:
-        query = f"select {', '.join(counts)} from {_source(path, names, {})}"
+        query = f"select {', '.join(counts)} from {_source(path, {})}"
         found = [c[0].as_py() for c in engine.sql(query).columns]
     except duckdb.Error:
         found = []
