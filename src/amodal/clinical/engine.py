@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,10 @@ class Engine:
         """The rows of an expression, in memory."""
         return self.sql(sql_of(expr))
 
+    def stream(self, expr: ibis.Table, *, lines: int = 1 << 18) -> Iterator[pa.RecordBatch]:
+        """The rows of an expression, some at a time."""
+        yield from self._raw.sql(sql_of(expr)).to_arrow_reader(lines)
+
     def count(self, expr: ibis.Table) -> int:
         """The number of rows of an expression."""
         return int(self.sql(f"select count(*) as n from ({sql_of(expr)})")["n"][0].as_py())
@@ -87,6 +92,10 @@ class Engine:
         name = f"{name}_{self._made}"
         self.execute(f'create temp table "{name}" as {sql_of(expr)}')
         return self._named(name)
+
+    def drop(self, table: ibis.Table) -> None:
+        """Forgets a table that `keep` or `arrow` made, and frees its memory."""
+        self.execute(f'drop table "{table.get_name()}"')
 
     def parquet(self, path: str | Path, name: str) -> ibis.Table:
         """A Parquet file as a table, read when it is asked for."""

@@ -55,7 +55,8 @@ def pack_codes(
             "number": pa.array(range(len(vocabulary)), pa.int32()),
         }
     )
-    known = events.inner_join(engine.arrow(numbers, "vocabulary"), "code")
+    names = engine.arrow(numbers, "vocabulary")
+    known = events.inner_join(names, "code")
     t = engine.fetch(
         known.order_by("row", *code_order()).select(
             "number",
@@ -64,6 +65,8 @@ def pack_codes(
             kind=known.kind.cast("int16"),
         )
     )
+    for made in (events, names):
+        engine.drop(made)
     offsets, index = _ragged(_column(t, "row"), n)
     data = {
         "code": _column(t, "number").astype(np.int64),
@@ -95,27 +98,50 @@ def pack_series(
     import ibis
 
     repeat = ibis.row_number().over(group_by=["row", "time", "concept"], order_by="value")
-    t = events.mutate(repeat=repeat)
-    t = engine.fetch(
-        t.order_by("row", "time", "repeat", "concept").select(
-            row=t.row.cast("int32"),
-            time=t.time.cast("float64"),
-            repeat=t.repeat.cast("int32"),
-            concept=t.concept.cast("int32"),
-            value=t.value.cast("float32"),
-        )
+    t = engine.keep(
+        events.mutate(repeat=repeat).select(
+            "time",
+            row=lambda t: t.row.cast("int32"),
+            repeat=lambda t: t.repeat.cast("int32"),
+            concept=lambda t: t.concept.cast("int32"),
+            value=lambda t: t.value.cast("float32"),
+        ),
+        name,
     )
-    row, time, repeat = (_column(t, c) for c in ("row", "time", "repeat"))
-    first = np.ones(len(row), dtype=bool)
-    for x in (row, time, repeat):
-        first[1:] &= x[1:] == x[:-1]
-    first[1:] = ~first[1:]
-    step = np.cumsum(first) - 1
-    value = np.full((int(first.sum()), len(features)), np.nan, dtype=np.float32)
-    value[step, _column(t, "concept")] = _column(t, "value")
-    offsets, index = _ragged(row[first], n)
+    steps = engine.count(t.select("row", "time", "repeat").distinct())
+    value = np.full((len(features), steps), np.nan, dtype=np.float32)  # columns stay in one piece
+    row, time = np.zeros(steps, dtype=np.int64), np.zeros(steps)
+    at, last = -1, (-1, 0.0, 0)
+    for batch in engine.stream(t.order_by("row", "time", "repeat", "concept")):
+        at, last = _fill(batch, (row, time, value), at, last)
+    engine.drop(t)
+    offsets, index = _ragged(row, n)
     modality = Modality(name, "series", features=tuple(features), time_unit=unit)
-    return modality, Values({"time": time[first], "value": value}, offsets, index)
+    return modality, Values({"time": time, "value": value.T}, offsets, index)
+
+
+def _fill(
+    batch: pa.RecordBatch,
+    into: tuple[np.ndarray, np.ndarray, np.ndarray],
+    at: int,
+    last: tuple[int, float, int],
+) -> tuple[int, tuple[int, float, int]]:
+    """Writes ordered lines into the steps behind number `at`, whose row, time, repeat are `last`.
+
+    Returns:
+        The number of the last step that was written, and its row, time and repeat.
+    """
+    if not len(batch):
+        return at, last
+    keys = [batch[c].to_numpy(zero_copy_only=False) for c in ("row", "time", "repeat")]
+    fresh = np.zeros(len(batch), dtype=bool)
+    for x, before in zip(keys, last, strict=True):
+        fresh |= x != np.concatenate([[before], x[:-1]])
+    step = at + np.cumsum(fresh)
+    row, time, value = into
+    row[step], time[step] = keys[0], keys[1]
+    value[batch["concept"].to_numpy(), step] = batch["value"].to_numpy()
+    return int(step[-1]), tuple(x[-1] for x in keys)
 
 
 def pack_table(
@@ -198,7 +224,7 @@ def standardise(values: Values) -> tuple[Values, dict[str, list[float]]]:
     """
     x = values.data["value"]
     mean, std = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    z = np.empty_like(x)
+    z = np.empty_like(x, order="K")
     for j in range(x.shape[1]):  # a column at a time: memory
         column = x[:, j].astype(np.float64)
         seen = column[~np.isnan(column)]
@@ -222,7 +248,7 @@ def carry_forward(values: Values) -> Values:
     x = values.data["value"]
     at = np.arange(len(x))
     begin = np.repeat(values.offsets[:-1], values.lengths)
-    out = x.copy()
+    out = x.copy(order="K")
     for j in range(x.shape[1]):
         last = np.maximum.accumulate(np.where(np.isnan(x[:, j]), -1, at))
         out[:, j] = np.where(last >= begin, x[last, j], np.nan)

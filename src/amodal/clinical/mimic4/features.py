@@ -141,6 +141,7 @@ def _muse_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices
         features=[*names, *(f"{name} abnormal" for name in names)],
         unit="minutes",
     )
+    work.engine.drop(t)
     scaled, stats = standardise(_part(values, slice(0, len(seen))))
     flags = _part(values, slice(len(seen), None))
     values = carry_forward(_joined(scaled, flags))
@@ -185,14 +186,17 @@ def _concept_series(
     events = work.table(table, where=one_of("itemid", {int(i) for i in items["item"].to_pylist()}))
     t = work.engine.keep(rule(cohort.rows, events, work.engine.arrow(items, "items")), name)
     fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
+    last = work.engine.keep(measured.kept(t), f"last_{name}")
+    work.engine.drop(t)
     modality, values = pack_series(
         work.engine,
         name,
-        measured.kept(t),
+        last,
         cohort.n,
         features=[c.name for c in concepts(name)],
         unit="hours",
     )
+    work.engine.drop(last)
     told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
     return Features(modality, values, told)
 

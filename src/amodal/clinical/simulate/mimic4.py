@@ -304,7 +304,9 @@ def _write_labs(
     sizes = [len(p["at"]) for p in parts]
     at = np.concatenate([p["at"] for p in parts])
     n, x = len(at), np.concatenate([p["x"] for p in parts])
-    stored = time[at] + rng.exponential(60, n).astype(np.int64)
+    late = rng.exponential(60, len(time)).astype(np.int64)  # a specimen is stored as a whole
+    unknown = rng.random(len(time)) < 0.01
+    stored = time[at] + late[at]
     who = row[at]
     outside = (time[at] < stays.begin[who]) | (rng.random(n) < 0.15)
     units = pa.array([p["unit"] for p in parts])
@@ -317,7 +319,7 @@ def _write_labs(
             "hadm_id": pa.array(stays.hadm[who], mask=outside),
             "itemid": np.repeat([p["item"] for p in parts], sizes),
             "charttime": stamp(time[at]),
-            "storetime": stamp(stored, rng.random(n) < 0.01),
+            "storetime": stamp(stored, unknown[at]),
             "value": x,
             "valuenum": x,
             "valueuom": units.take(pa.array(np.repeat(np.arange(len(parts)), sizes))),
