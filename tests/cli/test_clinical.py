@@ -60,5 +60,5 @@ def test_refused(refused, raw, tmp_path):
     said = refused("prepare", "eicu", raw / "eicu", out, "--task", "sepsis")
     assert "mortality or readmission" in said
     said = refused("prepare", "eicu", raw / "eicu", out, "--task", "mortality", "--memory", "much")
-    assert "1200MB or 8GB" in said
+    assert "800MB or 8GB" in said
     assert not out.exists()

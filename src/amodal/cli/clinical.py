@@ -62,7 +62,7 @@ def mimic4(
     mask_labels: MaskLabels = 0.0,
     edition: Edition = "any",
     threads: Threads = 2,
-    memory: Memory = "1200MB",
+    memory: Memory = "800MB",
     keep_tables: KeepTables = False,
 ) -> None:
     """Prepare MIMIC-IV: hospital stays, from its folders hosp and icu (csv or csv.gz)."""
@@ -105,7 +105,7 @@ def eicu(
     mask_labels: MaskLabels = 0.0,
     edition: Edition = "any",
     threads: Threads = 2,
-    memory: Memory = "1200MB",
+    memory: Memory = "800MB",
     keep_tables: KeepTables = False,
 ) -> None:
     """Prepare eICU-CRD: stays in intensive care, from its folder of tables (csv or csv.gz)."""

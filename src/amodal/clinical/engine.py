@@ -41,7 +41,7 @@ class Engine:
     """
 
     def __init__(
-        self, *, threads: int = 2, memory: str = "1200MB", spill: str | Path | None = None
+        self, *, threads: int = 2, memory: str = "800MB", spill: str | Path | None = None
     ) -> None:
         try:
             import duckdb
@@ -56,7 +56,7 @@ class Engine:
             self._raw = duckdb.connect(config={"threads": str(threads), **config})
         except duckdb.Error:
             raise SettingError(
-                f"memory is told as 1200MB or 8GB, threads as a number; got {memory!r} and "
+                f"memory is told as 800MB or 8GB, threads as a number; got {memory!r} and "
                 f"{threads!r}; change them"
             ) from None
         self._raw.execute("set enable_progress_bar = false")

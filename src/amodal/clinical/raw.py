@@ -22,6 +22,8 @@ __all__ = ["RawTable", "convert", "find_table", "header_of"]
 
 _SUFFIXES = (".csv.gz", ".csv")
 _SQL = {"int": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "time": "TIMESTAMP"}
+_LINE = 2_000_000
+"""Bytes of the longest line: a note has a few ten thousand. Buffers are a multiple of it."""
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -180,7 +182,7 @@ def _source(path: Path, types: Mapping[str, str]) -> str:
     fields = ", ".join(f"{quoted(n)}: {quoted(types.get(n, 'VARCHAR'))}" for n in names)
     return (
         f"read_csv({quoted(path)}, columns={{{fields}}}, header=true, auto_detect=false, "
-        f"delim=',', quote='\"', escape='\"', new_line='{end}', max_line_size=16000000)"
+        f"delim=',', quote='\"', escape='\"', new_line='{end}', max_line_size={_LINE})"
     )
 
 

@@ -31,7 +31,7 @@ class Machine:
     """
 
     threads: int = 2
-    memory: str = "1200MB"
+    memory: str = "800MB"
     keep_tables: bool = False
 
 
