@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from amodal.clinical.engine import Engine, parquet_source, quoted
 from amodal.errors import DataError, StorageError
@@ -22,6 +23,10 @@ __all__ = ["RawTable", "convert", "find_table", "header_of"]
 
 _SUFFIXES = (".csv.gz", ".csv")
 _SQL = {"int": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "time": "TIMESTAMP"}
+_BLOCK = 8 * 2**20
+"""Bytes that are parsed together; no line may be longer."""
+_GROUP = 400_000
+"""Lines that are written together."""
 _LINE = 2_000_000
 """Bytes of the longest line: a note has a few ten thousand. Buffers are a multiple of it."""
 _WORDS = {
@@ -114,16 +119,21 @@ def _truncated(path: Path) -> StorageError:
 
 
 def convert(
-    engine: Engine, path: Path, table: RawTable, folder: Path, *, where: str = "true"
+    engine: Engine,
+    path: Path,
+    table: RawTable,
+    folder: Path,
+    *,
+    only: tuple[str, Collection[Any]] | None = None,
 ) -> Path:
     """The table as Parquet in `folder`; one that is there already from the same file is kept.
 
     Args:
-        engine: what reads.
+        engine: what looks for repeated keys, and for the cells that could not be read.
         path: the csv or csv.gz.
         table: what is read of it.
         folder: where the Parquet file goes, under a name that tells what it was made from.
-        where: condition in SQL; rows that do not meet it are left out.
+        only: a column and the values of it that are wanted; other lines are left out.
 
     Raises:
         DataError: a column is lacking, cells are not of its type, a key occurs twice.
@@ -132,24 +142,20 @@ def convert(
     names, _ = _first_line(path)
     chosen = _choose(path, names, table)
     stat = path.stat()
-    made_from = [path.name, stat.st_size, stat.st_mtime_ns, names, sorted(chosen.items()), where]
+    wanted = None if only is None else [only[0], sorted(only[1])]
+    made_from = [path.name, stat.st_size, stat.st_mtime_ns, names, sorted(chosen.items()), wanted]
     mark = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     target = folder / f"{table.name}.{mark}.parquet"
     if target.exists():
         return target
     part = target.with_name(f"{target.name}.part")
-    source = _source(path, {raw: _SQL[kind] for _, raw, kind in _used(table, chosen)})
-    columns = [f'"{raw}" as "{name}"' for name, raw, _ in _used(table, chosen)]
-    columns += [
-        f'cast(null as {_SQL[kind]}) as "{name}"'
-        for name, kind in table.optional.items()
-        if name not in chosen
-    ]
-    query = f"select {', '.join(columns)} from {source}"
-    _copy(engine, f"select * from ({query}) where {where}", part, path=path, table=table)
-    if table.key:
-        _check_key(engine, part, table)
-    os.replace(part, target)
+    try:
+        _copy(engine, path, table, part, only=only)
+        if table.key:
+            _check_key(engine, part, table)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
     return target
 
 
@@ -186,20 +192,74 @@ def _source(path: Path, types: Mapping[str, str]) -> str:
     )
 
 
-def _copy(engine: Engine, query: str, part: Path, *, path: Path, table: RawTable) -> None:
-    import duckdb
+def _copy(
+    engine: Engine,
+    path: Path,
+    table: RawTable,
+    part: Path,
+    *,
+    only: tuple[str, Collection[Any]] | None,
+) -> None:
+    """Reads the csv block by block and writes its wanted columns and lines."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    to = f"{quoted(part)} (format parquet, compression zstd)"
-    try:
-        engine.execute(f"copy ({query}) to {to}")
-    except duckdb.IOException as error:
-        part.unlink(missing_ok=True)
-        if "gzip" in str(error).lower():
-            raise _truncated(path) from None
-        raise StorageError(f"{path.name} could not be read or converted") from None
-    except (duckdb.ConversionException, duckdb.InvalidInputException):
-        part.unlink(missing_ok=True)
-        raise _bad_cells(engine, path, table) from None
+    schema = pa.schema([(c, _arrow(k)) for c, k in {**table.columns, **table.optional}.items()])
+    with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        held: list[pa.RecordBatch] = []
+        try:
+            for batch in _batches(path, table, schema, only=only):
+                held.append(batch)
+                if sum(map(len, held)) > _GROUP:
+                    writer.write_table(pa.Table.from_batches(held, schema))
+                    held = []
+        except pa.ArrowInvalid:
+            raise _bad_cells(engine, path, table) from None
+        except OSError as error:
+            if path.suffix == ".gz":
+                raise _truncated(path) from None
+            raise StorageError(f"{path.name} could not be read: {error.strerror}") from None
+        writer.write_table(pa.Table.from_batches(held, schema))
+
+
+def _batches(
+    path: Path, table: RawTable, schema: Any, *, only: tuple[str, Collection[Any]] | None
+) -> Iterable[Any]:
+    """The wanted lines of a csv, columns under our names; those that it lacks are null."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+    import pyarrow.csv as pc
+
+    chosen = _choose(path, header_of(path), table)
+    convert = pc.ConvertOptions(
+        column_types={raw: _arrow(kind) for _, raw, kind in _used(table, chosen)},
+        include_columns=list(chosen.values()),
+        strings_can_be_null=True,
+        null_values=[""],
+    )
+    values = None if only is None else pa.array(sorted(only[1]), schema.field(only[0]).type)
+    packed = "gzip" if path.suffix == ".gz" else None
+    with pa.input_stream(str(path), compression=packed) as file:
+        reader = pc.open_csv(
+            file,
+            pc.ReadOptions(block_size=_BLOCK),
+            pc.ParseOptions(newlines_in_values=True),
+            convert,
+        )
+        for batch in reader:
+            columns = {name: batch[raw] for name, raw in chosen.items()}
+            missing = [f for f in schema if f.name not in columns]
+            columns |= {f.name: pa.nulls(len(batch), f.type) for f in missing}
+            made = pa.RecordBatch.from_arrays([columns[f.name] for f in schema], schema=schema)
+            yield made if values is None else made.filter(compute.is_in(made[only[0]], values))
+
+
+def _arrow(kind: str) -> Any:
+    """The Arrow type of "int", "float", "text" or "time"."""
+    import pyarrow as pa
+
+    types = {"int": pa.int64(), "float": pa.float64(), "text": pa.string()}
+    return types.get(kind) or pa.timestamp("us")
 
 
 def _bad_cells(engine: Engine, path: Path, table: RawTable) -> DataError:
@@ -234,7 +294,6 @@ def _check_key(engine: Engine, part: Path, table: RawTable) -> None:
     query = f"select count(*) - count(distinct ({key})) as n from {parquet_source(part)}"
     repeated = engine.sql(query)["n"][0].as_py()
     if repeated:
-        part.unlink()
         raise DataError(
             f"each {' and '.join(table.key)} occurs once in table {table.name}; {repeated} lines "
             "repeat one; keep one of them"

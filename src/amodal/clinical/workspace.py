@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from amodal.clinical.engine import Engine, quoted
+from amodal.clinical.engine import Engine
 from amodal.clinical.raw import RawTable, convert
 from amodal.errors import StorageError
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Machine", "Workspace", "one_of"]
+__all__ = ["Machine", "Workspace"]
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Workspace:
             spill=self._folder / "spill",
         )
 
-    def table(self, name: str, *, where: str = "true") -> ibis.Table:
-        """The raw table `name`, with the lines that meet the condition `where`."""
+    def table(self, name: str, *, only: tuple[str, Collection[Any]] | None = None) -> ibis.Table:
+        """The raw table `name`, or its lines of which a column has `only` some values."""
         path = self._find(name)
         self.say(f"reading {path.name}")
         self.sources[name] = {"file": path.name, "bytes": path.stat().st_size}
-        made = convert(self.engine, path, self._tables[name], self._folder, where=where)
+        made = convert(self.engine, path, self._tables[name], self._folder, only=only)
         return self.engine.parquet(made, name)
 
     def say(self, line: str) -> None:
@@ -107,14 +107,3 @@ class Workspace:
             shutil.rmtree(self._folder, ignore_errors=True)
         elif not any(self._folder.iterdir()):
             self._folder.rmdir()
-
-
-def one_of(column: str, values: Iterable[int | str]) -> str:
-    """A condition in SQL: the column is one of the values.
-
-    >>> one_of("itemid", [3, 1])
-    '"itemid" in (1, 3)'
-    """
-    found = sorted(values)
-    told = [quoted(v) if isinstance(v, str) else str(v) for v in found] or ["null"]
-    return f'"{column}" in ({", ".join(told)})'

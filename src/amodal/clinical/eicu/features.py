@@ -10,7 +10,7 @@ from amodal.clinical.eicu import events as rules
 from amodal.clinical.eicu.events import APACHE_FEATURES, KINDS, CodeTables
 from amodal.clinical.eicu.layout import EicuRaw
 from amodal.clinical.pack import carry_forward, pack_codes, pack_series, pack_table, standardise
-from amodal.clinical.workspace import Workspace, one_of
+from amodal.clinical.workspace import Workspace
 from amodal.types import Modality
 from amodal.values import Values
 
@@ -82,7 +82,7 @@ def _muse_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
 
 def _clean_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
     lines = item_lines("eicu", "labs")
-    lab = work.table("lab", where=one_of("labname", set(lines["item"].to_pylist())))
+    lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
     t = work.engine.keep(
         rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items")), "labs"
     )

@@ -19,7 +19,7 @@ from amodal.clinical.pack import (
     pack_text,
     standardise,
 )
-from amodal.clinical.workspace import Workspace, one_of
+from amodal.clinical.workspace import Workspace
 from amodal.disclosure import shown_count
 from amodal.types import Modality
 from amodal.values import Values
@@ -128,7 +128,7 @@ def _clean_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choic
 def _muse_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
     items = work.engine.fetch(measured.muse_items(work.table("d_labitems")))
     labels = dict(zip(items["itemid"].to_pylist(), items["label"].to_pylist(), strict=True))
-    events = work.table("labevents", where=one_of("itemid", labels))
+    events = work.table("labevents", only=("itemid", labels))
     wanted = work.engine.arrow(items, "items")
     t = work.engine.keep(measured.muse_labs(cohort.members, events, wanted), "labs")
     seen = sorted(work.engine.fetch(t.select("itemid").distinct())["itemid"].to_pylist())
@@ -183,7 +183,7 @@ def _concept_series(
     work: Workspace, name: str, table: str, items: Any, rule: Any, cohort: Cohort
 ) -> Features:
     """The concepts of a modality, from the events of `table` by `rule`."""
-    events = work.table(table, where=one_of("itemid", {int(i) for i in items["item"].to_pylist()}))
+    events = work.table(table, only=("itemid", {int(i) for i in items["item"].to_pylist()}))
     t = work.engine.keep(rule(cohort.rows, events, work.engine.arrow(items, "items")), name)
     fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
     last = work.engine.keep(measured.kept(t), f"last_{name}")
