@@ -140,12 +140,11 @@ def spark_options(monkeypatch):
     monkeypatch.setattr(ibis.options, "pyspark", Spark())
 
 
+@pytest.mark.parametrize("dialect", ["bigquery", pytest.param("pyspark", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MADE)
-def test_rules_compile_for_bigquery_and_spark(name):
-    expr = MADE[name]()
-    bigquery, spark = (sql_of(expr, dialect).upper() for dialect in ("bigquery", "pyspark"))
-    for text in (bigquery, spark):
-        for call in ("ARRAY_AGG", "COLLECT_LIST", "COLLECT_SET", "STRING_AGG", "RAND("):
-            assert call not in text, f"{name} uses {call}"
-    # DATETIME columns: what BigQuery refuses of them
-    assert "UNIX_SECONDS" not in bigquery
+def test_rules_compile_for_other_engines(name, dialect):
+    text = sql_of(MADE[name](), dialect).upper()
+    for call in ("ARRAY_AGG", "COLLECT_LIST", "COLLECT_SET", "STRING_AGG", "RAND("):
+        assert call not in text, f"{name} uses {call}"
+    if dialect == "bigquery":  # what it refuses of DATETIME columns
+        assert "UNIX_SECONDS" not in text

@@ -96,6 +96,7 @@ def test_clean_mortality(patient, clean):
     assert any("APACHE IVa" in note for note in clean.report["notes"])
 
 
+@pytest.mark.slow
 def test_clean_vitals_are_hourly_means(raw, clean):
     t = pd.read_csv(raw / "vitalPeriodic.csv.gz")
     t = t[t.observationoffset.between(-1440, 720) & t.heartrate.between(10, 300)]

@@ -165,6 +165,7 @@ def test_clean_cohort(raw, clean):
         assert len(set(clean.split[clean.group == subject])) == 1
 
 
+@pytest.mark.slow
 def test_clean_labs_against_pandas(raw, clean):
     """Creatinine of each row: linked by patient and time, known at discharge."""
     t = read(raw, "hosp/labevents", parse_dates=["charttime", "storetime"])

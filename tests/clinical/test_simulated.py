@@ -172,7 +172,7 @@ def test_mimic4_knows_nothing_later_than_discharge(mimic4, tmp_path):
     assert before.present.any(axis=0).all()
 
 
-@pytest.mark.parametrize("task", ["mortality", "readmission"])
+@pytest.mark.parametrize("task", ["mortality", pytest.param("readmission", marks=pytest.mark.slow)])
 def test_eicu_knows_nothing_later_than_the_prediction(eicu, tmp_path, task):
     before = prepare_eicu(eicu, choices=eicu_choices(task=task)).data
     raw = Path(shutil.copytree(eicu, tmp_path / "raw"))
@@ -205,6 +205,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["own"]
 
 
+@pytest.mark.slow
 def test_severity_shows_in_the_labels_and_in_what_is_measured(tmp_path):
     raw = simulate_eicu(tmp_path / "e", rows=2_500, seed=0, labs_per_row=20)
     planted = {p["patientunitstayid"]: float(p["severity"]) for p in read(raw / "planted.csv.gz")}
@@ -259,6 +260,7 @@ def test_masked_labels(eicu):
     np.testing.assert_array_equal(half.target[known], full.target[known])
 
 
+@pytest.mark.slow
 def test_coding_adds_diagnoses_of_this_stay(mimic4):
     ask = {"task": "mortality", "modalities": ("codes",)}
     early = prepare_mimic4(mimic4, choices=mimic4_choices(**ask)).data
