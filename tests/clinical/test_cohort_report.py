@@ -135,3 +135,24 @@ def test_files_beside_a_data_set_go_with_it(tmp_path):
         with pytest.raises(SettingError, match="plain name"):
             save_dataset(data, tmp_path / "e", beside={name: b""})
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_published_counts_are_compared_with_a_full_copy_alone():
+    import pyarrow as pa
+
+    from amodal.clinical.mimic4 import mimic4_choices
+    from amodal.clinical.mimic4.layout import EDITIONS
+    from amodal.clinical.mimic4.prepare import _expected
+
+    data = Dataset.from_arrays({"a": np.ones((4, 1))}, [0, 1, np.nan, np.nan], task=Task("binary"))
+    rows = pa.table({"subject_id": [1, 1, 2, 3]})
+    muse = mimic4_choices(task="mortality", protocol="muse")
+    known = {e.name: e for e in EDITIONS}
+    for edition in (known["2.0"], None):
+        assert _expected(data, rows, muse, edition) == [
+            ("hospital admissions", 389_761, 4),
+            ("patients", 172_113, 3),
+            ("share without mortality label", 0.58, 0.5),
+        ]
+    assert _expected(data, rows, muse, known["2.2"]) == []
+    assert _expected(data, rows, mimic4_choices(task="mortality"), known["2.0"]) == []

@@ -92,17 +92,15 @@ _FOLDERS = ("hosp", "icu", "core")
 
 @dataclass(frozen=True)
 class Edition:
-    """One published edition: name, numbers of patients and admissions, whether deaths after
-    discharge are in it."""
+    """One published edition: its name and its numbers of patients and admissions."""
 
     name: str
     patients: int
     admissions: int
-    deaths_after_discharge: bool = True
 
 
 EDITIONS: tuple[Edition, ...] = (
-    Edition("1.0", 382_278, 523_740, deaths_after_discharge=False),
+    Edition("1.0", 382_278, 523_740),
     Edition("2.0", 315_460, 454_324),
     Edition("2.2", 299_712, 431_231),
     Edition("3.0 or 3.1", 364_627, 546_028),

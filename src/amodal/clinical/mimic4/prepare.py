@@ -28,6 +28,8 @@ __all__ = ["mimic4_choices", "prepare_mimic4"]
 _FLAGS = ("hospice", "against_advice", "observation", "planned")
 _MUSE_2_0 = {"rows": 389_761, "patients": 172_113, "mortality": 0.58, "readmission": 0.41}
 """What the `muse` rules leave of version 2.0, and the shares without label (published)."""
+_FULL_PATIENTS = 100_000
+"""A copy of more patients is a full one, of an edition known or not."""
 _IMPOSSIBLE = 0.01
 """A larger share of admissions that end before they begin is no slip."""
 
@@ -157,7 +159,8 @@ def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) 
         provenance=provenance,
     )
     removed = _removed(work, candidates, choices)
-    return _finish(data, rows, removed, (choices, known, made))
+    full = n_patients > _FULL_PATIENTS
+    return _finish(data, rows, removed, (choices, known, made, full))
 
 
 def _check_edition(edition: str, known: Edition | None, patients: int) -> None:
@@ -267,8 +270,8 @@ def _removed(work: Workspace, candidates: ibis.Table, choices: Choices) -> dict[
 
 
 def _finish(data: Any, rows: Any, removed: dict[str, int], told: tuple) -> Prepared:
-    choices, known, made = told
-    expected = _expected(data, rows, choices, known)
+    choices, known, made, full = told
+    expected = _expected(data, rows, choices, known) if full else []
     muse = choices.protocol == "muse"
     flags = () if muse else _FLAGS
     notes = [note for f in made.values() for note in f.notes]
@@ -297,7 +300,8 @@ def _finish(data: Any, rows: Any, removed: dict[str, int], told: tuple) -> Prepa
 
 
 def _expected(data: Any, rows: Any, choices: Choices, known: Edition | None) -> list[tuple]:
-    if choices.protocol != "muse" or known is None or known.name != "2.0":
+    """Counts published of 2.0; a full copy of another known edition is not compared."""
+    if choices.protocol != "muse" or (known is not None and known.name != "2.0"):
         return []
     unlabelled = round(1 - float(data.labelled.mean()), 4)
     patients = len(np.unique(rows["subject_id"].to_numpy()))
