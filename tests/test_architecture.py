@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "nn": BASE | {"batch"},
     "data": DATA | {"batch"},  # batch: in tensors.py alone
     "shifts": DATA,
-    "clinical": DATA,
+    "clinical": DATA | {"disclosure"},
     "encoders": BASE | {"batch", "nn"},
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
     "training": BASE | {"batch", "methods", "metrics"},

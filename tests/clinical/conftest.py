@@ -43,3 +43,62 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("AMODAL_TEST_DATA is not set: no real data to test with")
     return Path(folder)
+
+
+# -- small tables written as text -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """An engine that all tests of table functions share."""
+    from amodal.clinical.engine import Engine
+
+    with Engine(threads=1, memory="300MB") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def table(engine):
+    """table(text, column=type, ...) -> an Ibis table.
+
+    The first line names the columns, cells stand apart by spaces, "-" is null, "_" in a text is a
+    space; a time is written 2150-01-31 or 2150-01-31T10:00. Types are int unless told.
+    """
+    import pyarrow as pa
+
+    kinds = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "time": None}
+
+    def make(text: str, /, **types: str):
+        head, *lines = (line.split() for line in text.strip().splitlines())
+        columns = {}
+        for k, name in enumerate(head):
+            cells = [None if line[k] == "-" else line[k] for line in lines]
+            kind = types.get(name, "int")
+            columns[name] = pa.array(
+                [_cell(c, kind) for c in cells], kinds[kind] or pa.timestamp("us")
+            )
+        return engine.arrow(pa.table(columns))
+
+    return make
+
+
+def _cell(text: str | None, kind: str):
+    from datetime import datetime
+
+    if text is None:
+        return None
+    if kind == "time":
+        return datetime.fromisoformat(text)
+    return {"int": int, "float": float, "text": lambda t: t.replace("_", " ")}[kind](text)
+
+
+@pytest.fixture(scope="session")
+def lines(engine):
+    """lines(expr, column, ...) -> the rows as tuples, in order of the columns."""
+
+    def fetch(expr, *columns: str) -> list[tuple]:
+        found = engine.fetch(expr.select(*columns)).to_pylist()
+        rows = [tuple(line[c] for c in columns) for line in found]
+        return sorted(rows, key=lambda row: tuple((x is not None, x) for x in row))
+
+    return fetch

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from amodal.cli.clinical import eicu, mimic4
 from amodal.cli.show import heading, next_step, prose, table
 from amodal.errors import SettingError, StorageError
 
@@ -55,6 +56,10 @@ def physionet2012(
     check_target_folder(out)  # before minutes of reading
     data = prepare_physionet2012(raw, out, outcome=outcome)
     show_dataset(data, out)
+
+
+app.command(short_help="MIMIC-IV, from its official folders.")(mimic4)
+app.command(short_help="eICU-CRD, from its official folder.")(eicu)
 
 
 @app.command(short_help="Your own CSV, Parquet and npz files, by a TOML spec.")

@@ -12,6 +12,8 @@ from amodal.values import ARRAYS, RAGGED, Values
 __all__ = ["freeze_column", "freeze_values", "hash_array"]
 
 _DTYPES = {"absence": np.int8, "target": np.float64, "weight": np.float64}
+_HASHED = 1 << 16
+"""Rows that are hashed together."""
 _INTEGER = ("categorical", "code", "type")
 
 
@@ -115,5 +117,6 @@ def hash_array(digest: Any, name: str, array: np.ndarray | None) -> None:
         digest.update(np.array([len(t) for t in texts], dtype="<i8").tobytes())
         digest.update(b"".join(texts))
         return
-    wide = array.astype("<f8" if array.dtype.kind == "f" else "<i8")
-    digest.update(np.ascontiguousarray(wide).tobytes())
+    wanted = "<f8" if array.dtype.kind == "f" else "<i8"
+    for begin in range(0, len(array), _HASHED):  # a part at a time: a large array is not copied
+        digest.update(np.ascontiguousarray(array[begin : begin + _HASHED], dtype=wanted))

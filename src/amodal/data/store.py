@@ -6,6 +6,7 @@
   ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
+- Files that whoever prepared the data laid beside them (a cohort report), named in the manifest.
 
 A folder is written under another name and renamed when it is whole.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amodal.data.dataset import Dataset
-from amodal.errors import AmodalError, DataError, StorageError
+from amodal.errors import AmodalError, DataError, SettingError, StorageError
 from amodal.types import LOST, NOT_MEASURED, Modality, Task
 
 if TYPE_CHECKING:
@@ -47,8 +48,15 @@ MANIFEST = "manifest.json"
 # -- writing --------------------------------------------------------------------------------------
 
 
-def save_dataset(data: Dataset, folder: str | Path) -> Path:
+def save_dataset(
+    data: Dataset, folder: str | Path, *, beside: Mapping[str, bytes] | None = None
+) -> Path:
     """Writes `data` into `folder`, which is new, empty, or a data set that is replaced.
+
+    Args:
+        data: what is written.
+        folder: where.
+        beside: further files of the same folder, name -> content; they go when it is replaced.
 
     Returns:
         The folder.
@@ -69,7 +77,7 @@ def save_dataset(data: Dataset, folder: str | Path) -> Path:
         part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
         part.mkdir()
         try:
-            _write(data, part)
+            _write(data, part, beside or {})
             _replace(part, folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -91,7 +99,8 @@ def check_target_folder(folder: str | Path) -> Path:
         own: set[str] = set()
         if MANIFEST in found:
             with suppress(AmodalError):
-                own = {MANIFEST, *read_manifest(folder)["files"]}
+                manifest = read_manifest(folder)
+                own = {MANIFEST, *manifest["files"], *manifest.get("beside", ())}
     if found - own:
         raise StorageError(
             f"a data set is written into a new or empty folder, or replaces another data set; "
@@ -133,7 +142,7 @@ def _replace(part: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write(data: Dataset, part: Path) -> None:
+def _write(data: Dataset, part: Path, beside: Mapping[str, bytes]) -> None:
     import pyarrow.parquet as pq
 
     from amodal.data.parquet import file_names, rows_table, values_table
@@ -145,8 +154,17 @@ def _write(data: Dataset, part: Path) -> None:
     for name, table in tables.items():
         pq.write_table(table, part / name, compression="zstd", write_page_checksum=True)
     files = {name: file_facts(part / name) for name in tables}
+    manifest = _manifest(data, names, files)
+    if beside:
+        manifest["beside"] = sorted(beside)
+    for name, content in beside.items():
+        if not _is_own_name(name) or name in {*files, MANIFEST}:
+            raise SettingError(
+                f"a file beside a data set has a plain name of its own; got {name!r}"
+            )
+        (part / name).write_bytes(content)
     try:
-        text = json.dumps(_manifest(data, names, files), indent=1, allow_nan=False)
+        text = json.dumps(manifest, indent=1, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise DataError(
             "provenance must be JSON (texts, finite numbers, lists, objects); got something else; "
@@ -257,6 +275,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         or not all(isinstance(x, dict) and _is_file_name(k) for k, x in files.items())
         or not all(isinstance(manifest.get(k), kind) for k, kind in kinds.items())
         or not isinstance(manifest.get("task"), dict | None)
+        or not isinstance(manifest.get("beside", []), list)
+        or not all(_is_own_name(name) for name in manifest.get("beside", []))
     ):
         raise _foreign(folder)
     return manifest
@@ -265,6 +285,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 def _is_file_name(name: str) -> bool:
     """True for a name that cannot lead out of the folder."""
     return name.endswith(".parquet") and not set(name) & set("/\\\0")
+
+
+def _is_own_name(name: Any) -> bool:
+    """True for the name of a file in the folder itself."""
+    return isinstance(name, str) and bool(name.strip(".")) and not set(name) & set("/\\\0")
 
 
 def _foreign(folder: Path) -> DataError:

@@ -1,0 +1,164 @@
+"""Which stays of eICU are rows: rules as pure functions of the table patient.
+
+Every function returns all candidates, with `removed_by` naming the first rule that removes one,
+null where it stays. Times are minutes; a unit stay begins at minute 0 of its own clock, which is
+minute -hospitaladmitoffset of the hospital stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis
+
+__all__ = [
+    "DAY_MINUTES",
+    "MERGE_MINUTES",
+    "MORTALITY_RULES",
+    "MUSE_RULES",
+    "PREDICTION_MINUTE",
+    "READMISSION_RULES",
+    "ages",
+    "merged_stays",
+    "mortality_candidates",
+    "muse_candidates",
+    "readmission_candidates",
+]
+
+PREDICTION_MINUTE = 720
+"""Twelve hours after unit admission."""
+MUSE_MAX_MINUTES = 14_400
+DAY_MINUTES = 1_440
+MERGE_MINUTES = 360
+"""Unit stays at most so long apart are one."""
+OLDEST = 89
+_NOT_ICU = "stepdown/other"
+
+MUSE_RULES = (
+    "unit stay under 720 minutes",
+    "unit stay over 14,400 minutes",
+    "age unknown, under 18 or over 89",
+)
+MORTALITY_RULES = (
+    "discharge time missing or before admission",
+    "age unknown or under 18",
+    "not in the unit any more after 12 hours",
+)
+READMISSION_RULES = (
+    "stepdown or other, no intensive care",
+    "discharge time missing or before admission",
+    "age unknown or under 18",
+    "not known to have left the unit alive",
+)
+
+
+def ages(patient: ibis.Table) -> ibis.Table:
+    """Adds `years` (whole years; "> 89" is 90; null where unknown) and `over_89`."""
+    import ibis
+
+    text = patient.age.strip()
+    over = text.startswith(">").fill_null(False)
+    number = ibis.cases((text.re_search(r"^[0-9]+$"), text), else_=None).cast("int64")
+    return patient.mutate(
+        years=ibis.cases((over, OLDEST + 1), else_=number).cast("int64"), over_89=over
+    )
+
+
+def _removed_by(checks: dict[str, ibis.Value]) -> ibis.Value:
+    """The first rule whose condition holds; a condition that is unknown holds."""
+    import ibis
+
+    return ibis.cases(*((bad.fill_null(True), rule) for rule, bad in checks.items()), else_=None)
+
+
+def muse_candidates(patient: ibis.Table) -> ibis.Table:
+    """All unit stays; kept: 720 to 14,400 minutes, numeric age of 18 to 89.
+
+    Adds `next_days`: days of 24 hours, rounded down, from this unit stay's start to the start of
+    the next one of the same hospital stay (by unitvisitnumber, among all stays); null without one.
+    """
+    t = ages(patient)
+    start = -t.hospitaladmitoffset
+    order = {
+        "group_by": "patienthealthsystemstayid",
+        "order_by": ["unitvisitnumber", "patientunitstayid"],
+    }
+    t = t.mutate(start=start)
+    following = t.start.lead().over(**order)
+    t = t.mutate(next_days=((following - t.start) // DAY_MINUTES).cast("int64"))
+    checks = (
+        t.unitdischargeoffset < PREDICTION_MINUTE,
+        t.unitdischargeoffset > MUSE_MAX_MINUTES,
+        (t.years < 18) | t.over_89,
+    )
+    return t.mutate(removed_by=_removed_by(dict(zip(MUSE_RULES, checks, strict=True))))
+
+
+def mortality_candidates(patient: ibis.Table) -> ibis.Table:
+    """All unit stays; kept: adults who are alive and in the unit at minute 720.
+
+    Who leaves or dies at minute 720 itself is not in the unit any more. How long the stay lasts
+    after it plays no part.
+    """
+    t = ages(patient)
+    checks = (
+        t.unitdischargeoffset < 0,
+        t.years < 18,
+        t.unitdischargeoffset <= PREDICTION_MINUTE,
+    )
+    return t.mutate(removed_by=_removed_by(dict(zip(MORTALITY_RULES, checks, strict=True))))
+
+
+def merged_stays(patient: ibis.Table) -> ibis.Table:
+    """Each unit stay with `block`, the id of the last unit stay of its stay in intensive care.
+
+    A unit stay that begins at most 6 hours after everything before it of the same hospital stay
+    has ended belongs to the same stay. Stepdown units are no intensive care: they are stays of
+    their own, and neither merge nor part others. Adds `start` and `stop`, minutes of the hospital
+    stay, and `icu`.
+    """
+    import ibis
+
+    sound = (patient.unitdischargeoffset >= 0).fill_null(False)
+    icu = (patient.unitstaytype != _NOT_ICU).fill_null(True)
+    t = patient.mutate(
+        icu=icu & sound,
+        start=-patient.hospitaladmitoffset,
+        stop=patient.unitdischargeoffset - patient.hospitaladmitoffset,
+    )
+    order = {
+        "group_by": ["patienthealthsystemstayid", "icu"],
+        "order_by": ["start", "unitvisitnumber", "patientunitstayid"],
+    }
+    t = t.mutate(ended=t.stop.max().over(ibis.window(**order, rows=(None, -1))))
+    first = ((t.start - t.ended) > MERGE_MINUTES).fill_null(True) | ~t.icu
+    t = t.mutate(first=first.cast("int64"))
+    t = t.mutate(number=t.first.sum().over(ibis.window(**order, rows=(None, 0))))
+    last = {
+        "group_by": ["patienthealthsystemstayid", "icu", "number"],
+        "order_by": [ibis.desc("stop"), ibis.desc("start"), ibis.desc("patientunitstayid")],
+    }
+    return t.mutate(block=t.patientunitstayid.first().over(**last)).drop("ended", "first", "number")
+
+
+def readmission_candidates(patient: ibis.Table) -> ibis.Table:
+    """All stays in intensive care (unit stays at most 6 hours apart merged), and stepdown stays.
+
+    A stay has the facts of its last unit stay and the start of its first. Kept: adults who left
+    the unit alive. Adds `begin`, `end` (minutes of the hospital stay), `merged` (unit stays) and
+    `next_start`, the start of the next stay in intensive care of the same hospital stay.
+    """
+    t = merged_stays(ages(patient))
+    begin = t.group_by("block").agg(begin=t.start.min(), merged=t.count().cast("int64"))
+    t = t.filter(t.patientunitstayid == t.block).inner_join(begin, "block")
+    order = {"group_by": ["patienthealthsystemstayid", "icu"], "order_by": ["begin", "block"]}
+    t = t.mutate(end="stop", next_start=t.begin.lead().over(**order))
+    sound = (t.unitdischargeoffset >= 0).fill_null(False)
+    checks = (
+        (t.unitstaytype == _NOT_ICU).fill_null(False),
+        ~sound,
+        t.years < 18,
+        t.unitdischargestatus != "Alive",
+    )
+    return t.mutate(removed_by=_removed_by(dict(zip(READMISSION_RULES, checks, strict=True))))

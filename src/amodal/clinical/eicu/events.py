@@ -1,0 +1,248 @@
+"""Codes, laboratory values, vital signs and APACHE variables of eICU as long tables.
+
+`members` says which unit stays belong to a row: patientunitstayid, row, shift (minutes from the
+row's begin to the unit stay's), until (minute of the row at which is predicted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from amodal.clinical.eicu.layout import APACHE_COLUMNS
+from amodal.clinical.events import (
+    SCALE,
+    distinct_codes,
+    in_range,
+    last_codes,
+    last_times,
+    union,
+    unit_values,
+)
+
+if TYPE_CHECKING:
+    import ibis
+
+    from amodal.clinical.concepts import Concept
+
+__all__ = [
+    "APACHE_FEATURES",
+    "KINDS",
+    "CodeTables",
+    "apache",
+    "clean_codes",
+    "clean_labs",
+    "clean_vitals",
+    "kept_labs",
+    "muse_codes",
+    "muse_labs",
+]
+
+KINDS = ("diagnosis", "treatment", "medication")
+MUSE_LAST = 50
+LAST_EACH = 100
+LAST_STEPS = 128
+BEFORE_MINUTES = 1_440
+"""`clean` takes measurements from a day before unit admission on."""
+
+_ONE_HOT = {"eyes": 4, "motor": 6, "verbal": 5}
+_PLAIN = tuple(c for c in APACHE_COLUMNS if c not in _ONE_HOT)
+APACHE_FEATURES = (*_PLAIN, *(f"{c}_{k}" for c, n in _ONE_HOT.items() for k in range(1, n + 1)))
+"""The 36 columns of the APACHE modality."""
+
+
+class CodeTables(NamedTuple):
+    """The raw tables that codes come from."""
+
+    diagnosis: ibis.Table
+    treatment: ibis.Table
+    medication: ibis.Table
+
+
+# -- codes ----------------------------------------------------------------------------------------
+
+
+def _events(t: ibis.Table, kind: int, code: str, time: ibis.Value, *, unit: int) -> ibis.Table:
+    import ibis
+
+    t = t.select(
+        "row",
+        time=time.cast("float64") / unit,
+        kind=ibis.literal(kind, "int64"),
+        seq=ibis.literal(0, "int64"),
+        code=t[code].strip(),
+    )
+    return t.filter(t.code.notnull() & (t.code != "") & t.time.notnull())
+
+
+def muse_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
+    """The last 50 diagnoses, treatments and drugs with an offset under 720 minutes; minutes.
+
+    Equal events (kind, name, time) of a row count once. Cancelled orders count too.
+    """
+    parts = []
+    for kind, (table, offset, name) in enumerate(
+        (
+            (tables.diagnosis, "diagnosisoffset", "diagnosisstring"),
+            (tables.treatment, "treatmentoffset", "treatmentstring"),
+            (tables.medication, "drugstartoffset", "drugname"),
+        )
+    ):
+        t = table.inner_join(members, "patientunitstayid")
+        t = t.filter(t[offset] < t.until)
+        parts.append(_events(t, kind, name, t[offset], unit=1))
+    return last_codes(distinct_codes(union(parts)), MUSE_LAST)
+
+
+def clean_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
+    """What was entered by the time of prediction, the last 100 of each kind; hours.
+
+    A drug counts from the later of order and start; cancelled orders do not count.
+    """
+    import ibis
+
+    drugs = tables.medication
+    drugs = drugs.filter((drugs.drugordercancelled != "Yes").fill_null(True))
+    drugs = drugs.mutate(known=ibis.greatest(drugs.drugorderoffset, drugs.drugstartoffset))
+    drugs = drugs.filter(drugs.drugorderoffset.notnull() & drugs.drugstartoffset.notnull())
+    parts = []
+    for kind, (table, offset, name) in enumerate(
+        (
+            (tables.diagnosis, "diagnosisoffset", "diagnosisstring"),
+            (tables.treatment, "treatmentoffset", "treatmentstring"),
+            (drugs, "known", "drugname"),
+        )
+    ):
+        t = table.inner_join(members, "patientunitstayid")
+        t = t.mutate(at=t[offset] + t.shift)
+        parts.append(_events(t.filter(t.at <= t.until), kind, name, t.at, unit=60))
+    return last_codes(distinct_codes(union(parts)), LAST_EACH, each_kind=True)
+
+
+# -- measurements ---------------------------------------------------------------------------------
+
+
+def muse_labs(members: ibis.Table, lab: ibis.Table) -> ibis.Table:
+    """Values with an offset of at most 720 minutes, the last 50 points in time: row, time
+    (minutes), labname, value."""
+    t = lab.inner_join(members, "patientunitstayid")
+    t = t.filter(t.labresult.notnull() & t.labname.notnull() & (t.labresultoffset <= t.until))
+    t = t.select("row", "labname", time=t.labresultoffset.cast("float64"), value="labresult")
+    return last_times(t, MUSE_LAST)
+
+
+def clean_labs(members: ibis.Table, lab: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Laboratory values as concepts: row, time (hours), concept, value, fate.
+
+    A value counts from its last revision (labresultrevisedoffset) or its result, whichever is
+    later, from 24 hours before the row begins; one without both offsets is not known.
+    """
+    import ibis
+
+    t = lab.inner_join(members, "patientunitstayid")
+    known = ibis.greatest(t.labresultoffset, t.labresultrevisedoffset)
+    t = t.mutate(at=known + t.shift, drawn=t.labresultoffset + t.shift)
+    fine = t.labresultoffset.notnull() & t.labresultrevisedoffset.notnull()
+    t = t.filter(fine & (t.at <= t.until) & (t.drawn >= -BEFORE_MINUTES) & t.labresult.notnull())
+    t = t.select("row", "at", item="labname", unit="labmeasurenamesystem", raw="labresult")
+    t = unit_values(t, items)
+    return t.select("row", "concept", "value", "fate", time=t["at"].cast("float64") / 60)
+
+
+def kept_labs(t: ibis.Table) -> ibis.Table:
+    """The values that no rule dropped, at the last 128 points in time of each row."""
+    return last_times(t.filter(t.fate == "kept").drop("fate"), LAST_STEPS)
+
+
+def clean_vitals(
+    members: ibis.Table, tables: Mapping[str, ibis.Table], concepts: Sequence[Concept]
+) -> ibis.Table:
+    """Hourly means of vital signs: row, time (hours), concept, value; the last 128 hours.
+
+    The time of an hour is its last observation. Values out of range do not enter a mean, which is
+    of exact sums of thousandths.
+
+    Args:
+        members: patientunitstayid, row, shift, until.
+        tables: "vitalPeriodic" and, where there is one, "vitalAperiodic".
+        concepts: of modality vitals.
+    """
+    parts = []
+    for name, table in tables.items():
+        found = [
+            (position, concept, item.item.split(".")[1])
+            for position, concept in enumerate(concepts)
+            for item in concept.items
+            if item.source == "eicu" and item.item.split(".")[0] == name
+        ]
+        parts += _hours(members, table, found)
+    hours = union(parts)
+    mean = hours.group_by("row", "hour", "concept").agg(
+        total=hours.total.sum(), count=hours["count"].sum(), last=hours["last"].max()
+    )
+    mean = mean.mutate(until_now=mean["last"].max().over(group_by=["row", "hour"]))
+    value = mean.total.cast("float64") / (mean["count"] * SCALE).cast("float64")
+    t = mean.select("row", "concept", time=mean.until_now.cast("float64") / 60, value=value)
+    return last_times(t, LAST_STEPS)
+
+
+def _hours(
+    members: ibis.Table, table: ibis.Table, found: Sequence[tuple[int, Concept, str]]
+) -> list[ibis.Table]:
+    """row, hour, last, concept, total, count: one table for each column, summed over hours.
+
+    The wide table is summed first, once; its columns become lines afterwards, when there are few.
+    """
+    import ibis
+
+    t = table.inner_join(members, "patientunitstayid")
+    t = t.mutate(at=t.observationoffset + t.shift)
+    t = t.filter((t["at"] <= t.until) & (t["at"] >= -BEFORE_MINUTES))
+    t = t.mutate(hour=(t["at"] // 60).cast("int64"))
+    sums = {}
+    for position, concept, column in found:
+        fine = in_range(t[column], concept.low, concept.high)
+        exact = (t[column] * SCALE).round().cast("int64")
+        sums[f"total_{position}"] = ibis.cases((fine, exact), else_=None).sum()
+        sums[f"count_{position}"] = fine.cast("int64").sum()
+        sums[f"last_{position}"] = ibis.cases((fine, t["at"]), else_=None).max()
+    wide = t.group_by("row", "hour").agg(**sums)
+    return [
+        wide.filter(wide[f"count_{p}"] > 0).select(
+            "row",
+            "hour",
+            last=wide[f"last_{p}"],
+            concept=ibis.literal(p, "int64"),
+            total=wide[f"total_{p}"].cast("int64"),
+            count=wide[f"count_{p}"].cast("int64"),
+        )
+        for p, _, _ in found
+    ]
+
+
+# -- APACHE ---------------------------------------------------------------------------------------
+
+
+def apache(members: ibis.Table, table: ibis.Table) -> ibis.Table:
+    """The 36 columns of the APACHE variables: row and `APACHE_FEATURES`.
+
+    -1 means missing; a stay of which more than half of the 24 variables are missing has no line.
+    eyes, motor and verbal are one column for each score; the one of the score is 1, the others 0,
+    all are missing where it is.
+    """
+    import ibis
+
+    t = table.inner_join(members.select("patientunitstayid", "row"), "patientunitstayid")
+    clean = {c: t[c].nullif(-1) for c in APACHE_COLUMNS}
+    t = t.select("row", **clean)
+    missing = sum(
+        (t[c].isnull().cast("int64") for c in APACHE_COLUMNS[1:]),
+        t[APACHE_COLUMNS[0]].isnull().cast("int64"),
+    )
+    t = t.mutate(missing=missing).filter(lambda x: x.missing * 2 <= len(APACHE_COLUMNS))
+    hot = {
+        f"{c}_{k}": ibis.cases((t[c].isnull(), None), (t[c] == k, 1), else_=0)
+        for c, n in _ONE_HOT.items()
+        for k in range(1, n + 1)
+    }
+    return t.select("row", *_PLAIN, **hot)

@@ -1,0 +1,188 @@
+"""The modalities of eICU, packed: which tables they need and which rules make them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from amodal.clinical.choices import Choices
+from amodal.clinical.concepts import concepts, item_lines
+from amodal.clinical.eicu import events as rules
+from amodal.clinical.eicu.events import APACHE_FEATURES, KINDS, CodeTables
+from amodal.clinical.eicu.layout import EicuRaw
+from amodal.clinical.pack import carry_forward, pack_codes, pack_series, pack_table, standardise
+from amodal.clinical.workspace import Workspace
+from amodal.types import Modality
+from amodal.values import Values
+
+if TYPE_CHECKING:
+    import ibis
+
+__all__ = ["Cohort", "Features", "demographics", "make_modality"]
+
+
+class Cohort(NamedTuple):
+    """The rows and the unit stays that belong to them.
+
+    Args:
+        stays: the kept candidates, with `row`.
+        members: patientunitstayid, row, shift, until.
+        n: number of rows.
+    """
+
+    stays: ibis.Table
+    members: ibis.Table
+    n: int
+
+
+class Features(NamedTuple):
+    """A modality with its values, and what is to be said of how it was made."""
+
+    modality: Modality
+    values: Values
+    facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def make_modality(
+    name: str, work: Workspace, raw: EicuRaw, cohort: Cohort, choices: Choices
+) -> Features:
+    """The modality `name` of the rows, by the protocol chosen."""
+    return _MAKERS[choices.protocol, name](work, raw, cohort)
+
+
+def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
+    tables = CodeTables(*(work.table(name) for name in CodeTables._fields))
+    events = work.engine.keep(rule(cohort.members, tables), "codes")
+    modality, values = pack_codes(work.engine, "codes", events, cohort.n, types=KINDS, unit=unit)
+    found = work.engine.fetch(events.group_by("kind").agg(rows=events.row.nunique()))
+    rows = dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
+    told = {kind: {"rows": rows.get(k, 0)} for k, kind in enumerate(KINDS)}
+    return Features(modality, values, told)
+
+
+def _muse_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    return _codes(work, cohort, rules.muse_codes, "minutes")
+
+
+def _clean_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    return _codes(work, cohort, rules.clean_codes, "hours")
+
+
+def _muse_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    import pyarrow as pa
+
+    t = work.engine.keep(rules.muse_labs(cohort.members, work.table("lab")), "labs")
+    names = sorted(work.engine.fetch(t.select("labname").distinct())["labname"].to_pylist())
+    place = pa.table({"labname": pa.array(names, pa.string()), "concept": range(len(names))})
+    t = t.inner_join(work.engine.arrow(place, "place"), "labname").drop("labname")
+    modality, values = pack_series(work.engine, "labs", t, cohort.n, features=names, unit="minutes")
+    scaled, stats = standardise(values)
+    return Features(modality, carry_forward(scaled), {"items": len(names), "scale": stats})
+
+
+def _clean_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    lines = item_lines("eicu", "labs")
+    lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
+    t = work.engine.keep(
+        rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items")), "labs"
+    )
+    fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
+    modality, values = pack_series(
+        work.engine,
+        "labs",
+        rules.kept_labs(t),
+        cohort.n,
+        features=[c.name for c in concepts("labs")],
+        unit="hours",
+    )
+    told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
+    return Features(modality, values, told)
+
+
+def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    tables, notes = {"vitalPeriodic": work.table("vitalPeriodic")}, ()
+    if raw.path("vitalAperiodic", needed=False) is not None:
+        tables["vitalAperiodic"] = work.table("vitalAperiodic")
+    else:
+        notes = ("RAW has no table vitalAperiodic: no pressures by cuff",)
+    found = concepts("vitals")
+    modality, values = pack_series(
+        work.engine,
+        "vitals",
+        rules.clean_vitals(cohort.members, tables, found),
+        cohort.n,
+        features=[c.name for c in found],
+        unit="hours",
+    )
+    return Features(modality, values, {}, notes)
+
+
+def _apache(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    modality, values = pack_table(
+        work.engine,
+        "apache",
+        rules.apache(cohort.members, work.table("apacheApsVar")),
+        cohort.n,
+        numeric=APACHE_FEATURES,
+    )
+    return Features(modality, values, {}, ("APACHE variables are the worst of 24 hours",))
+
+
+def demographics(stays: ibis.Table) -> ibis.Table:
+    """Age ("> 89" is 90, and `over_89`), sex, height, weight, unit, hours in hospital before.
+
+    Args:
+        stays: row and the columns of the table patient, with years and over_89.
+    """
+    import ibis
+
+    sex = ibis.cases((stays.gender == "Female", "female"), (stays.gender == "Male", "male"))
+    return stays.select(
+        "row",
+        "ethnicity",
+        age=stays.years,
+        over_89=stays.over_89.cast("int64"),
+        sex=sex,
+        height_cm=_plausible(stays.admissionheight, 100, 230),
+        weight_kg=_plausible(stays.admissionweight, 20, 300),
+        unit_type=stays.unittype,
+        hours_in_hospital=-stays.hospitaladmitoffset.cast("float64") / 60,
+        unit_visit=stays.unitvisitnumber,
+    )
+
+
+def _plausible(value: ibis.Value, low: float, high: float) -> ibis.Value:
+    import ibis
+
+    return ibis.cases((value.between(low, high).fill_null(False), value), else_=None)
+
+
+def _muse_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    return _demographics(work, cohort, ("age",), ("sex", "ethnicity"))
+
+
+def _clean_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+    numeric = ("age", "over_89", "height_cm", "weight_kg", "hours_in_hospital", "unit_visit")
+    return _demographics(work, cohort, numeric, ("sex", "unit_type"))
+
+
+def _demographics(
+    work: Workspace, cohort: Cohort, numeric: tuple[str, ...], categorical: tuple[str, ...]
+) -> Features:
+    cells = demographics(cohort.stays)
+    modality, values = pack_table(
+        work.engine, "demographics", cells, cohort.n, numeric=numeric, categorical=categorical
+    )
+    return Features(modality, values, {})
+
+
+_MAKERS = {
+    ("muse", "codes"): _muse_codes,
+    ("muse", "labs"): _muse_labs,
+    ("muse", "apache"): _apache,
+    ("muse", "demographics"): _muse_demographics,
+    ("clean", "codes"): _clean_codes,
+    ("clean", "labs"): _clean_labs,
+    ("clean", "vitals"): _clean_vitals,
+    ("clean", "demographics"): _clean_demographics,
+}

@@ -1,0 +1,175 @@
+"""Which hospital admissions of MIMIC-IV are rows: rules as pure functions of tables.
+
+Every function returns all candidates, with `removed_by` naming the first rule that removes one,
+null where it stays: nothing vanishes uncounted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amodal.clinical.times import MINUTE, midnight, seconds
+
+if TYPE_CHECKING:
+    import ibis
+
+__all__ = [
+    "CLEAN_RULES",
+    "MERGE_HOURS",
+    "MUSE_MAX_MINUTES",
+    "MUSE_RULES",
+    "OLDEST",
+    "clean_candidates",
+    "members",
+    "merged_stays",
+    "muse_candidates",
+]
+
+MUSE_MAX_MINUTES = 14_400
+"""Ten days, in minutes of stay: one of 10.4 days is longer, though its floor is 10."""
+OLDEST = 89
+"""Ages above are not told: MIMIC-IV gives 91 for all of them."""
+MERGE_HOURS = 24
+"""Admissions at most so long apart are one stay."""
+
+MUSE_RULES = (
+    "longer than 14,400 minutes",
+    "younger than 18 or older than 89",
+    "died in hospital",
+)
+CLEAN_RULES = (
+    "times missing or discharge before admission",
+    "age unknown or under 18",
+    "died in hospital",
+    "transferred to another acute hospital",
+    "death recorded before discharge",
+)
+
+_TRANSFER = ("ACUTE HOSPITAL", "SHORT TERM HOSPITAL")
+_DIED = ("DIED", "DEAD/EXPIRED")
+_PLANNED = ("ELECTIVE", "SURGICAL SAME DAY ADMISSION")
+
+
+def _removed_by(checks: dict[str, ibis.Value]) -> ibis.Value:
+    """The first rule whose condition holds; a condition that is unknown holds."""
+    import ibis
+
+    return ibis.cases(*((bad.fill_null(True), rule) for rule, bad in checks.items()), else_=None)
+
+
+def _with_patient(stays: ibis.Table, patients: ibis.Table) -> ibis.Table:
+    """Beside each stay the patient's sex, death and age at admission."""
+    known = patients.select("subject_id", "gender", "anchor_age", "anchor_year", "dod")
+    joined = stays.inner_join(known, "subject_id")
+    age = joined.admittime.year() - joined.anchor_year + joined.anchor_age
+    return joined.mutate(age=age.cast("int64"))
+
+
+def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
+    """All admissions, with `age`, `next_admittime`, `stay_minutes` and `removed_by`.
+
+    Kept: at most 14,400 minutes (not floored days), 18 to 89 years, alive at discharge. The next
+    admission of the patient is looked up among all admissions, before any is removed.
+
+    Args:
+        admissions: subject_id, hadm_id, admittime, dischtime, hospital_expire_flag.
+        patients: subject_id, gender, anchor_age, anchor_year, dod.
+    """
+    t = _with_patient(admissions, patients)
+    order = {"group_by": "subject_id", "order_by": ["admittime", "hadm_id"]}
+    t = t.mutate(
+        next_admittime=t.admittime.lead().over(**order),
+        stay_seconds=seconds(t.dischtime, t.admittime),
+    )
+    checks = (
+        t.stay_seconds > MUSE_MAX_MINUTES * MINUTE,
+        (t.age < 18) | (t.age > OLDEST),
+        t.hospital_expire_flag != 0,
+    )
+    return t.mutate(removed_by=_removed_by(dict(zip(MUSE_RULES, checks, strict=True))))
+
+
+def merged_stays(admissions: ibis.Table) -> ibis.Table:
+    """Each admission with `stay_id`, the hadm_id of the last admission of its stay.
+
+    An admission that begins at most 24 hours after everything before it of the same patient has
+    ended belongs to the same stay. Admissions without times, or that end before they begin, are
+    stays of their own and merge with none.
+    """
+    import ibis
+
+    sound = (admissions.dischtime >= admissions.admittime).fill_null(False)
+    t = admissions.mutate(sound=sound)
+    order = {"group_by": ["subject_id", "sound"], "order_by": ["admittime", "hadm_id"]}
+    before = ibis.window(**order, rows=(None, -1))
+    t = t.mutate(ended=t.dischtime.max().over(before))
+    gap = seconds(t.admittime, t.ended)
+    t = t.mutate(first=((gap > MERGE_HOURS * 3_600).fill_null(True) | ~t.sound).cast("int64"))
+    t = t.mutate(number=t.first.sum().over(ibis.window(**order, rows=(None, 0))))
+    last = {
+        "group_by": ["subject_id", "sound", "number"],
+        "order_by": [ibis.desc("dischtime"), ibis.desc("admittime"), ibis.desc("hadm_id")],
+    }
+    return t.mutate(stay_id=t.hadm_id.first().over(**last)).drop("ended", "first", "number")
+
+
+def clean_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
+    """All stays (admissions at most 24 hours apart merged), with `removed_by`.
+
+    A stay has the admission time and type of its first admission, and the discharge time, place
+    and id of its last. Kept: adults discharged alive, of any length of stay, not to another acute
+    hospital. Columns beside: `previous_stays`, `next_admittime` (of the patient's next stay) and
+    the flags `hospice`, `against_advice`, `observation`, `planned`, which remove nobody.
+
+    Args:
+        admissions: as `muse_candidates`, with admission_type and discharge_location.
+        patients: as `muse_candidates`.
+    """
+    import ibis
+
+    t = _with_patient(_stays(merged_stays(admissions)), patients)
+    order = {"group_by": ["subject_id", "sound"], "order_by": ["admittime", "hadm_id"]}
+    t = t.mutate(
+        next_admittime=t.admittime.lead().over(**order),
+        previous_stays=ibis.row_number().over(**order).cast("int64"),
+        hospice=(t.discharge_location == "HOSPICE").fill_null(False),
+        against_advice=(t.discharge_location == "AGAINST ADVICE").fill_null(False),
+        observation=t.admission_type.contains("OBSERVATION").fill_null(False),
+        planned=t.admission_type.isin(_PLANNED).fill_null(False),
+        stay_seconds=seconds(t.dischtime, t.admittime),
+    )
+    checks = (
+        ~t.sound,
+        t.age < 18,
+        (t.hospital_expire_flag != 0) | t.discharge_location.isin(_DIED).fill_null(False),
+        t.discharge_location.isin(_TRANSFER).fill_null(False),
+        (t.dod < midnight(t.dischtime)).fill_null(False),
+    )
+    return t.mutate(removed_by=_removed_by(dict(zip(CLEAN_RULES, checks, strict=True))))
+
+
+def _stays(t: ibis.Table) -> ibis.Table:
+    """One line a stay, called by the id of its last admission."""
+    begin = t.group_by("stay_id").agg(begun=t.admittime.min(), merged=t.count().cast("int64"))
+    import ibis
+
+    order = {"group_by": "stay_id", "order_by": ["admittime", "hadm_id"]}
+    first = t.mutate(at=ibis.row_number().over(**order))
+    first = first.filter(first.at == 0).select("stay_id", first_type="admission_type")
+    last = t.filter(t.hadm_id == t.stay_id)
+    joined = last.inner_join(begin, "stay_id").inner_join(first, "stay_id")
+    return joined.mutate(admittime=joined.begun, admission_type=joined.first_type).drop(
+        "begun", "first_type"
+    )
+
+
+def members(admissions: ibis.Table, rows: ibis.Table) -> ibis.Table:
+    """Which admissions belong to which row: ``hadm_id``, ``row`` and the row's own columns.
+
+    Args:
+        admissions: the raw table.
+        rows: kept stays: row, hadm_id (of the last admission), begin, end.
+    """
+    known = merged_stays(admissions).select("hadm_id", "stay_id")
+    wanted = rows.select("row", "begin", "end", stay_id="hadm_id")
+    return known.inner_join(wanted, "stay_id").drop("stay_id")

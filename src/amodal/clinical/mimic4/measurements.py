@@ -1,0 +1,147 @@
+"""Laboratory values and vital signs of MIMIC-IV as long tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amodal.clinical.events import hourly_means, last_times, unit_values
+from amodal.clinical.times import HOUR, MINUTE, seconds
+
+if TYPE_CHECKING:
+    import ibis
+
+__all__ = [
+    "BEFORE_HOURS",
+    "LAST_STEPS",
+    "MUSE_LABELS",
+    "MUSE_STEPS",
+    "clean_labs",
+    "clean_vitals",
+    "kept",
+    "muse_items",
+    "muse_labs",
+]
+
+MUSE_LABELS = (
+    "Hematocrit",
+    "Platelet",
+    "WBC",
+    "Bilirubin",
+    "pH",
+    "Bicarbonate",
+    "Creatinine",
+    "Lactate",
+    "Potassium",
+    "Sodium",
+)
+"""Substrings of item labels, case-sensitive, by which `muse` chooses laboratory items."""
+MUSE_STEPS = 50
+BEFORE_HOURS = 24
+"""`clean` takes what was measured from so long before admission on."""
+LAST_STEPS = 128
+"""Points in time that `clean` keeps of a row."""
+
+
+def muse_items(d_labitems: ibis.Table) -> ibis.Table:
+    """The items whose label contains one of `MUSE_LABELS`: of any fluid, and without 51301."""
+    import ibis
+
+    wanted = ibis.or_(*(d_labitems.label.contains(word) for word in MUSE_LABELS))
+    return d_labitems.filter(wanted.fill_null(False)).select("itemid", "label")
+
+
+def muse_labs(members: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Values by the `muse` rules: row, time, itemid, value, abnormal (0, 1).
+
+    Joined on hadm_id; time is storetime - admittime in minutes; none after discharge; the last 50
+    points in time of each row.
+
+    Args:
+        members: hadm_id, row, begin, end.
+        labevents: raw.
+        items: itemid.
+    """
+    t = labevents.inner_join(items.select("itemid"), "itemid").drop("subject_id")
+    t = t.inner_join(members, "hadm_id")
+    t = t.filter(t.valuenum.notnull() & (t.storetime <= t.end))
+    t = t.select(
+        "row",
+        "itemid",
+        time=seconds(t.storetime, t.begin).cast("float64") / MINUTE,
+        value="valuenum",
+        abnormal=(t.flag == "abnormal").fill_null(False).cast("int64"),
+    )
+    return last_times(t, MUSE_STEPS)
+
+
+def _measured(rows: ibis.Table, events: ibis.Table) -> ibis.Table:
+    """Events of the patient from 24 hours before admission on that were known at the row's end.
+
+    Known is the later of charttime and storetime; an event without one of them is not known. Adds
+    `available` and `measured`, seconds since admission.
+    """
+    import ibis
+
+    t = events.drop("hadm_id").inner_join(
+        rows.select("row", "subject_id", "begin", "end"), "subject_id"
+    )
+    known = ibis.greatest(t.charttime, t.storetime)
+    t = t.mutate(known=known).filter(t.charttime.notnull() & t.storetime.notnull())
+    t = t.mutate(
+        measured=seconds(t.charttime, t.begin),
+        available=seconds(t.known, t.begin),
+        until=seconds(t.end, t.begin),
+    )
+    return t.filter((t.measured >= -BEFORE_HOURS * HOUR) & (t.available <= t.until))
+
+
+def _values(t: ibis.Table, items: ibis.Table) -> ibis.Table:
+    t = t.filter(t.valuenum.notnull()).select(
+        "row",
+        "measured",
+        "available",
+        item=t.itemid.cast("string"),
+        unit="valueuom",
+        raw="valuenum",
+    )
+    return unit_values(t, items)
+
+
+def clean_labs(rows: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Laboratory values as concepts, times in hours since admission at which they were known.
+
+    Linked by patient and time, not by hadm_id, which a quarter of the values lack: from 24 hours
+    before admission, known (the later of charttime and storetime) at the row's end at the latest.
+
+    Args:
+        rows: row, subject_id, begin, end.
+        labevents: raw.
+        items: `item_lines` of labs.
+
+    Returns:
+        row, time, concept, value, fate ("kept", or why not); see `kept`
+    """
+    t = _values(_measured(rows, labevents), items)
+    return t.select("row", "concept", "value", "fate", time=t.available.cast("float64") / HOUR)
+
+
+def clean_vitals(rows: ibis.Table, chartevents: ibis.Table, items: ibis.Table) -> ibis.Table:
+    """Vital signs as concepts with the `hour` in which they were measured; else as `clean_labs`."""
+    t = _values(_measured(rows, chartevents), items)
+    return t.select(
+        "row",
+        "concept",
+        "value",
+        "fate",
+        time=t.available.cast("float64") / HOUR,
+        hour=(t.measured // HOUR).cast("int64"),
+    )
+
+
+def kept(t: ibis.Table) -> ibis.Table:
+    """The values that no rule dropped, at the last 128 points in time of each row.
+
+    Those with an `hour` are averaged over it first.
+    """
+    t = t.filter(t.fate == "kept").drop("fate")
+    return last_times(hourly_means(t) if "hour" in t.columns else t, LAST_STEPS)

@@ -1,0 +1,312 @@
+"""MIMIC-IV, from its official folders to a `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amodal.clinical.assemble import Prepared, assemble, parquet_bytes
+from amodal.clinical.choices import Choices, choose
+from amodal.clinical.cohort_report import cohort_report, report_files
+from amodal.clinical.mimic4 import cohort as rules
+from amodal.clinical.mimic4 import labels
+from amodal.clinical.mimic4.features import Cohort, Features, make_modality
+from amodal.clinical.mimic4.layout import TABLES, Edition, Mimic4Raw, edition_of, find_mimic4
+from amodal.clinical.workspace import Machine, Workspace
+from amodal.data.store import check_target_folder, save_dataset
+from amodal.errors import DataError, SettingError
+from amodal.types import Task
+
+if TYPE_CHECKING:
+    import ibis
+
+__all__ = ["mimic4_choices", "prepare_mimic4"]
+
+_FLAGS = ("hospice", "against_advice", "observation", "planned")
+_MUSE_2_0 = {"rows": 389_761, "patients": 172_113, "mortality": 0.58, "readmission": 0.41}
+"""What the `muse` rules leave of version 2.0, and the shares without label (published)."""
+_FULL_PATIENTS = 100_000
+"""A copy of more patients is a full one, of an edition known or not."""
+_IMPOSSIBLE = 0.01
+"""A larger share of admissions that end before they begin is no slip."""
+
+
+def mimic4_choices(
+    *, task: str, protocol: str = "clean", notes: bool = False, **asked: Any
+) -> Choices:
+    """The choices for MIMIC-IV; see `amodal.clinical.choices.choose`.
+
+    >>> mimic4_choices(task="readmission").window
+    30
+    >>> mimic4_choices(task="mortality", protocol="muse").modalities
+    ('codes', 'labs')
+    """
+    if task not in ("mortality", "readmission") or protocol not in ("clean", "muse"):
+        raise SettingError(
+            "the task is mortality or readmission and the protocol clean or muse; got "
+            f"{task!r} and {protocol!r}; choose of these"
+        )
+    muse = protocol == "muse"
+    windows = labels.MORTALITY_WINDOWS if task == "mortality" else labels.READMISSION_WINDOWS
+    if muse:
+        mortality = task == "mortality"
+        windows = (labels.MUSE_MORTALITY_DAYS if mortality else labels.MUSE_READMISSION_DAYS,)
+    names = ("codes", "labs") if muse else ("codes", "labs", "vitals", "demographics")
+    offered = {
+        "window": windows,
+        "outcome": ("",),
+        "predict_at": ("discharge",) if muse else ("discharge", "coding"),
+        "split": ("row", "patient") if muse else ("patient", "row"),
+        "modalities": (*names, "note") if notes else names,
+    }
+    return choose(offered, task=task, protocol=protocol, **asked)
+
+
+def prepare_mimic4(
+    raw: str | Path,
+    out: str | Path | None = None,
+    *,
+    choices: Choices,
+    notes: str | Path | None = None,
+    edition: str = "any",
+    machine: Machine | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Prepared:
+    """A data set of one row for each hospital stay, from the official folders of MIMIC-IV.
+
+    Args:
+        raw: the folder that holds ``hosp`` and ``icu`` (``core`` in 1.0), csv or csv.gz.
+        out: where to write the data set and its cohort report; None writes nothing.
+        choices: from `mimic4_choices`.
+        notes: the folder of MIMIC-IV-Note.
+        edition: "any", or "full" or "demo" to refuse the other.
+        machine: threads and memory.
+        say: is told what is being done.
+
+    Returns:
+        The data set, its cohort report and warnings.
+
+    Raises:
+        StorageError: a file cannot be read or is truncated, or `out` cannot be written.
+        DataError: a table or column is lacking or breaks a rule, or this version does not support
+            the task.
+    """
+    if out is not None:
+        check_target_folder(out)
+    found = find_mimic4(raw, notes)
+    _refuse_version(found, choices)
+    needed = _check_tables(found, choices)
+    del needed
+    with Workspace(found.path, TABLES, out=out, machine=machine, say=say) as work:
+        prepared = _prepare(work, found, choices, edition)
+        if out is not None:
+            work.say("writing the data set")
+            save_dataset(prepared.data, out, beside=prepared.beside)
+    return prepared
+
+
+def _refuse_version(found: Mimic4Raw, choices: Choices) -> None:
+    if choices.task == "mortality" and found.before_2():
+        raise DataError(
+            "death after discharge is known from MIMIC-IV 2.0 on; RAW is an earlier version, which "
+            "holds deaths in hospital only and would turn deaths into survivors; use 2.0 or later"
+        )
+
+
+_NEEDED = {
+    "codes": (
+        "diagnoses_icd",
+        "d_icd_diagnoses",
+        "procedures_icd",
+        "d_icd_procedures",
+        "prescriptions",
+    ),
+    "labs": ("labevents", "d_labitems"),
+    "vitals": ("chartevents",),
+    "demographics": (),
+    "note": ("discharge",),
+}
+
+
+def _check_tables(found: Mimic4Raw, choices: Choices) -> None:
+    """All tables are there, before minutes of reading."""
+    for name in ("patients", "admissions", *(t for m in choices.modalities for t in _NEEDED[m])):
+        found.path(name)
+
+
+def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) -> Prepared:
+    patients, admissions = work.table("patients"), work.table("admissions")
+    n_patients, n_admissions = work.engine.count(patients), work.engine.count(admissions)
+    known = edition_of(n_patients, n_admissions)
+    _check_edition(edition, known, n_patients)
+    candidates = _candidates(work, admissions, patients, choices)
+    _refuse_impossible(work, admissions, n_admissions)
+    cohort = _cohort(work, candidates, admissions, choices)
+    made = {}
+    for name in choices.modalities:
+        work.say(f"making {name}")
+        made[name] = make_modality(name, work, found, cohort, choices)
+    rows = work.engine.fetch(cohort.stays.order_by("row"))
+    provenance = _provenance(work, choices, known, made, cohort)
+    data = assemble(
+        _row_columns(rows),
+        {name: (f.modality, f.values) for name, f in made.items()},
+        _task(choices),
+        choices,
+        provenance=provenance,
+    )
+    removed = _removed(work, candidates, choices)
+    full = n_patients > _FULL_PATIENTS
+    return _finish(data, rows, removed, (choices, known, made, full))
+
+
+def _check_edition(edition: str, known: Edition | None, patients: int) -> None:
+    if edition not in ("any", "full", "demo"):
+        raise SettingError(
+            f"the edition is any, full or demo; got {edition!r}; choose one of these"
+        )
+    demo = known is not None and "demo" in known.name
+    if edition == "full" and (demo or patients < 1_000):
+        raise DataError(
+            "the full MIMIC-IV was announced; RAW holds "
+            f"{'the demo' if demo else 'a part of it'} ({patients} patients); name the full "
+            "folders, or leave out --edition"
+        )
+    if edition == "demo" and not demo:
+        raise DataError(
+            f"the demo was announced; RAW holds {patients:,} patients, the demo 100; name the "
+            "demo's folder, or leave out --edition"
+        )
+
+
+def _candidates(
+    work: Workspace, admissions: ibis.Table, patients: ibis.Table, choices: Choices
+) -> ibis.Table:
+    muse = choices.protocol == "muse"
+    make = rules.muse_candidates if muse else rules.clean_candidates
+    t = make(admissions, patients)
+    label = _LABELS[choices.protocol, choices.task]
+    return work.engine.keep(label(t) if muse else label(t, days=choices.window), "candidates")
+
+
+_LABELS: dict[tuple[str, str], Any] = {
+    ("muse", "mortality"): labels.muse_mortality,
+    ("muse", "readmission"): labels.muse_readmission,
+    ("clean", "mortality"): labels.clean_mortality,
+    ("clean", "readmission"): labels.clean_readmission,
+}
+
+
+def _refuse_impossible(work: Workspace, admissions: ibis.Table, n: int) -> None:
+    wrong = work.engine.count(admissions.filter(admissions.dischtime < admissions.admittime))
+    if wrong > max(_IMPOSSIBLE * n, 1):
+        raise DataError(
+            f"an admission ends after it begins; in {wrong} of {n} dischtime lies before "
+            "admittime; fetch admissions again"
+        )
+
+
+def _cohort(
+    work: Workspace, candidates: ibis.Table, admissions: ibis.Table, choices: Choices
+) -> Cohort:
+    import ibis
+
+    kept = candidates.filter(candidates.removed_by.isnull())
+    row = ibis.row_number().over(order_by=["subject_id", "hadm_id"]).cast("int64")
+    stays = work.engine.keep(kept.mutate(row=row), "stays")
+    rows = stays.select("row", "subject_id", "hadm_id", begin="admittime", end="dischtime")
+    if choices.protocol == "muse":
+        members = rows.drop("subject_id")
+    else:
+        members = work.engine.keep(rules.members(admissions, rows), "members")
+    return Cohort(stays, rows, members, admissions, work.engine.count(stays))
+
+
+def _row_columns(rows: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.table(
+        {"row_id": rows["hadm_id"], "target": rows["target"], "patient": rows["subject_id"]}
+    )
+
+
+def _task(choices: Choices) -> Task:
+    if choices.task == "mortality":
+        return Task("binary", ("survived", "died"), f"death within {choices.window} days")
+    return Task(
+        "binary", ("not readmitted", "readmitted"), f"readmission within {choices.window} days"
+    )
+
+
+def _provenance(
+    work: Workspace,
+    choices: Choices,
+    known: Edition | None,
+    made: dict[str, Features],
+    cohort: Cohort,
+) -> dict[str, Any]:
+    return {
+        "source": "MIMIC-IV",
+        "edition": known.name if known else "",
+        "choices": choices.to_json(),
+        "tables": work.sources,
+        "made": {name: f.facts for name, f in made.items()},
+    }
+
+
+def _removed(work: Workspace, candidates: ibis.Table, choices: Choices) -> dict[str, int]:
+    """Rule -> candidates that it removed, in the order of the rules."""
+    found = work.engine.fetch(
+        candidates.group_by("removed_by")
+        .agg(n=candidates.count())
+        .filter(lambda t: t.removed_by.notnull())
+    )
+    counts = dict(zip(found["removed_by"].to_pylist(), found["n"].to_pylist(), strict=True))
+    order = rules.MUSE_RULES if choices.protocol == "muse" else rules.CLEAN_RULES
+    return {rule: counts.get(rule, 0) for rule in order}
+
+
+def _finish(data: Any, rows: Any, removed: dict[str, int], told: tuple) -> Prepared:
+    choices, known, made, full = told
+    expected = _expected(data, rows, choices, known) if full else []
+    muse = choices.protocol == "muse"
+    flags = () if muse else _FLAGS
+    notes = [note for f in made.values() for note in f.notes]
+    if known is None:
+        notes.append("RAW is no published edition as a whole: no published counts to compare with")
+    report = cohort_report(
+        data,
+        title=f"MIMIC-IV {known.name if known else 'of unknown edition'}",
+        choices=choices.to_json(),
+        removed=removed,
+        candidates="hospital admissions" if muse else "stays (admissions merged)",
+        outcome=np.array(rows["outcome"].to_pylist(), dtype=str),
+        flags={name: rows[name].to_numpy(zero_copy_only=False).astype(bool) for name in flags},
+        expected=expected,
+        notes=notes,
+    )
+    keep = ("hadm_id", "subject_id", "admittime", "dischtime", "outcome", *flags)
+    cohort = rows.select([*keep, *(c for c in ("race", "insurance") if c in rows.column_names)])
+    beside = {**report_files(report), "cohort.parquet": parquet_bytes(cohort)}
+    warnings = tuple(
+        f"{e['what']}: {e['published']:,} published, {e['found']:,} found"
+        for e in report["expected"]
+        if not e["agrees"]
+    )
+    return Prepared(data, report, beside, warnings)
+
+
+def _expected(data: Any, rows: Any, choices: Choices, known: Edition | None) -> list[tuple]:
+    """Counts published of 2.0; a full copy of another known edition is not compared."""
+    if choices.protocol != "muse" or (known is not None and known.name != "2.0"):
+        return []
+    unlabelled = round(1 - float(data.labelled.mean()), 4)
+    patients = len(np.unique(rows["subject_id"].to_numpy()))
+    return [
+        ("hospital admissions", _MUSE_2_0["rows"], len(data)),
+        ("patients", _MUSE_2_0["patients"], patients),
+        (f"share without {choices.task} label", _MUSE_2_0[choices.task], unlabelled),
+    ]

@@ -1,0 +1,211 @@
+"""Raw folders that are not as they should be: one sentence, nothing half-written, no values told."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from amodal.clinical import eicu_choices, mimic4_choices, prepare_eicu, prepare_mimic4
+from amodal.clinical.simulate import simulate_eicu, simulate_mimic4
+from amodal.clinical.workspace import Machine
+from amodal.data.dataset import Dataset
+from amodal.errors import AmodalError, DataError, StorageError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("raw")
+    simulate_mimic4(home / "mimic4", rows=40, seed=1, labs_per_row=5)
+    simulate_eicu(home / "eicu", rows=40, seed=1, labs_per_row=5)
+    return home
+
+
+@pytest.fixture
+def raw(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole / "mimic4", tmp_path / "raw"))
+
+
+def change(path: Path, edit: Callable[[str], str]) -> None:
+    """Rewrites a csv.gz."""
+    with gzip.open(path, "rt", newline="") as file:
+        text = file.read()
+    with gzip.open(path, "wt", newline="") as file:
+        file.write(edit(text))
+
+
+def prepare(raw: Path, out: Path | None = None, **asked) -> Dataset:
+    ask = {"task": "mortality", "modalities": ("labs", "demographics")} | asked
+    return prepare_mimic4(raw, out, choices=mimic4_choices(**ask)).data
+
+
+def second_line(text: str, edit: Callable[[list[str]], list[str]]) -> str:
+    """The text with the cells of its first row changed."""
+    head, line, *rest = text.split("\n")
+    return "\n".join([head, ",".join(edit(line.split(","))), *rest])
+
+
+def names(table: str) -> Callable[[Path], Path]:
+    return lambda raw: raw / "hosp" / f"{table}.csv.gz"
+
+
+CASES: dict[str, tuple[str, Callable[[str], str] | None, str]] = {
+    "no table": ("labevents", None, "table labevents .*RAW has no labevents.csv"),
+    "no column": (
+        "labevents",
+        lambda t: t.replace("storetime", "stored", 1),
+        "labevents needs the column storetime .*every version since 1.0",
+    ),
+    "semicolons": (
+        "admissions",
+        lambda t: t.replace(",", ";"),
+        "separated by commas; admissions.csv.gz is separated by ';'",
+    ),
+    "a time": (
+        "admissions",
+        lambda t: second_line(t, lambda c: [*c[:2], "31/12/2150 10:00", *c[3:]]),
+        "column admittime of table admissions is a time .*; 1 are not",
+    ),
+    "a number": (
+        "labevents",
+        lambda t: second_line(t, lambda c: [*c[:9], "high", *c[10:]]),
+        "column valuenum of table labevents is a number or empty; 1 are not",
+    ),
+    "a short line": (
+        "patients",
+        lambda t: second_line(t, lambda c: c[:3]),
+        "each line of table patients has 6 cells",
+    ),
+    "a repeated key": (
+        "patients",
+        lambda t: t + t.split("\n")[1] + "\n",
+        "each subject_id occurs once in table patients; 1 lines repeat one",
+    ),
+    "empty": ("patients", lambda t: "", "patients.csv.gz has no such line"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_sentence_and_nothing_written(raw, tmp_path, case):
+    table, edit, told = CASES[case]
+    path = raw / "hosp" / f"{table}.csv.gz"
+    path.unlink() if edit is None else change(path, edit)
+    with pytest.raises(AmodalError, match=told) as error:
+        prepare(raw, tmp_path / "out")
+    text = str(error.value)
+    assert "\n" not in text
+    assert not any(word in text for word in ("31/12/2150", "high", "10000000"))
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".out.tables/*.part"))
+
+
+def test_a_truncated_gz(raw, tmp_path):
+    path = raw / "hosp" / "labevents.csv.gz"
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(StorageError, match=r"labevents.csv.gz must be a whole gzip file"):
+        prepare(raw, tmp_path / "out")
+    os.truncate(path, 3)
+    with pytest.raises(StorageError, match="whole gzip file"):
+        prepare(raw, tmp_path / "out")
+
+
+def test_impossible_dates(raw):
+    def swap(text: str) -> str:
+        head, *lines = text.strip().split("\n")
+        cells = [line.split(",") for line in lines]
+        changed = [",".join([*c[:2], c[3], c[2], *c[4:]]) for c in cells]
+        return "\n".join([head, *changed]) + "\n"
+
+    change(raw / "hosp" / "admissions.csv.gz", swap)
+    with pytest.raises(DataError, match="in 40 of 40 dischtime lies before admittime"):
+        prepare(raw)
+
+
+def test_versions_below_2_cannot_tell_deaths(raw, tmp_path):
+    core = raw / "core"
+    core.mkdir()
+    for name in ("patients", "admissions"):
+        (raw / "hosp" / f"{name}.csv.gz").rename(core / f"{name}.csv.gz")
+    with pytest.raises(DataError, match=r"known from MIMIC-IV 2.0 on; RAW is an earlier version"):
+        prepare(raw, tmp_path / "out")
+    with pytest.raises(DataError, match=r"2\.0 or later"):
+        prepare(raw, protocol="muse", modalities=("codes",))
+    assert len(prepare(raw, task="readmission", modalities=("demographics",))) > 30
+
+
+def test_csv_upper_case_folders_and_other_line_ends_are_read(whole, raw):
+    expected = prepare(whole / "mimic4").fingerprint()
+    (raw / "hosp").rename(raw / "HOSP")
+    for name in ("patients", "labevents"):
+        path = raw / "HOSP" / f"{name}.csv.gz"
+        with gzip.open(path, "rt", newline="") as file:
+            text = file.read()
+        head, rest = text.split("\n", 1)
+        path.with_suffix("").write_bytes(f"{head.upper()}\n{rest}".replace("\n", "\r\n").encode())
+        path.unlink()
+    assert prepare(raw).fingerprint() == expected
+
+
+def test_the_wrong_database_and_the_wrong_folder(whole, tmp_path):
+    ask = mimic4_choices(task="mortality")
+    with pytest.raises(DataError, match="it looks like eICU"):
+        prepare_mimic4(whole / "eicu", choices=ask)
+    with pytest.raises(DataError, match="it looks like MIMIC-IV"):
+        prepare_eicu(whole / "mimic4", choices=eicu_choices(task="mortality"))
+    with pytest.raises(DataError, match="name the folder that holds hosp and icu"):
+        prepare_mimic4(tmp_path, choices=ask)
+    with pytest.raises(StorageError, match=r"RAW must be a folder; .* is not there"):
+        prepare_mimic4(tmp_path / "none", choices=ask)
+    with pytest.raises(DataError, match="NOTES holds the table discharge"):
+        prepare_mimic4(whole / "mimic4", choices=ask, notes=whole / "eicu")
+
+
+def test_another_edition_than_announced(whole):
+    ask = mimic4_choices(task="mortality", modalities=("demographics",))
+    with pytest.raises(DataError, match="the full MIMIC-IV was announced"):
+        prepare_mimic4(whole / "mimic4", choices=ask, edition="full")
+    with pytest.raises(DataError, match="the demo was announced"):
+        prepare_mimic4(whole / "mimic4", choices=ask, edition="demo")
+    ask = eicu_choices(task="mortality", modalities=("demographics",))
+    with pytest.raises(DataError, match="the full eICU-CRD was announced; RAW holds 40"):
+        prepare_eicu(whole / "eicu", choices=ask, edition="full")
+
+
+def test_a_stopped_preparation_goes_on_from_its_tables(raw, tmp_path):
+    labs = raw / "hosp" / "labevents.csv.gz"
+    kept = labs.read_bytes()
+    labs.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(StorageError):
+        prepare(raw, tmp_path / "out")
+    made = {
+        p.name.split(".")[0]: p.stat().st_mtime_ns for p in (tmp_path / ".out.tables").iterdir()
+    }
+    assert {"patients", "admissions"} <= set(made)
+    assert "labevents" not in made
+    labs.write_bytes(kept)
+    ask = mimic4_choices(task="mortality", modalities=("labs", "demographics"))
+    prepare_mimic4(raw, tmp_path / "out", choices=ask, machine=Machine(keep_tables=True))
+    again = {
+        p.name.split(".")[0]: p.stat().st_mtime_ns for p in (tmp_path / ".out.tables").iterdir()
+    }
+    assert {k: again[k] for k in made} == made
+    prepare(raw, tmp_path / "out")  # replaces the data set, and clears up
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "raw"]
+
+
+def test_no_rows(raw):
+    change(raw / "hosp" / "admissions.csv.gz", lambda t: t.split("\n")[0] + "\n")
+    with pytest.raises(DataError, match="the rules of the cohort leave none"):
+        prepare(raw, modalities=("demographics",))
+
+
+def test_a_folder_of_something_else_is_kept(raw, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").write_text("x")
+    with pytest.raises(StorageError, match="holds something else"):
+        prepare(raw, tmp_path / "own")
+    assert not (tmp_path / ".own.tables").exists()
