@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from amodal.cli.options import Data, Device, Settings, check_device
@@ -172,7 +173,7 @@ def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
     if model.ensemble > 1 and model.members_[0].history:
         _show_members(model)
     else:
-        _show_validation(model, development)
+        _show_held_out(model, development)
     if model.temperature_ is not None:
         typer.echo("Calibrated on the rows set aside for it.")
     typer.echo(f"Stored in {out}.")
@@ -190,17 +191,23 @@ def _show_members(model: Model) -> None:
     table(("member", "metric", "value", "best epoch"), rows, right=("member", "value"))
 
 
-def _show_validation(model: Model, development: Dataset) -> None:
-    """The metrics on the validation rows, without intervals: they are no test."""
+def _show_held_out(model: Model, development: Dataset) -> None:
+    """Metrics on the calibration rows, without intervals: they are no test.
+
+    Validation rows would flatter: the last fit has seen them.
+    """
     from amodal.evaluation import evaluate
     from amodal.metrics import METRICS
 
-    valid = development[development.split == "valid"]
-    if not valid.labelled.any():
+    best = [e for m in model.members_ for e in m.history if e["best"]][-1:]
+    for e in best:
+        title = METRICS[e["monitor"]].title
+        value = "" if e["valid"] != e["valid"] else f": {title} {shown(e['valid'], 4)}"
+        prose(f"Epoch {e['epoch'] + 1} was the best on validation rows{value}.")
+    held = development[np.isin(development.row_id, model.rows_["calibration"])]
+    if not held.labelled.any():
         return
-    found = evaluate(model, valid, rows="all", replicates=0)
+    found = evaluate(model, held, rows="all", replicates=0)
     rows = [[METRICS[k].title, shown(v.value)] for k, v in found.metrics.items()]
-    best = [e["epoch"] + 1 for m in model.members_ for e in m.history if e["best"]][-1:]
-    chose = f"epoch {best[0]}" if best else "the settings"
-    prose(f"Validation, on rows that also chose {chose}: a little optimistic.")
+    prose("On the calibration rows, which no weight has seen:")
     table(("metric", "value"), rows, right=("value",))
