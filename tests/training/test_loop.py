@@ -107,15 +107,39 @@ def test_stage_one_leaves_the_variance_heads_alone() -> None:
     assert seen[-1] == (2, True)
 
 
-def test_early_stopping_counts_from_the_last_stage_and_keeps_the_best() -> None:
+@pytest.mark.parametrize("monitor", ["", "auroc"])
+def test_early_stopping_counts_from_the_last_stage(monitor) -> None:
     method, train, valid = parts()
-    history = fit(method, train, valid, TrainSettings(epochs=60, patience=4, lr=0.02))
+    settings = TrainSettings(epochs=60, patience=4, lr=0.02, monitor=monitor)
+    history = fit(method, train, valid, settings)
     best = history.best_epoch
     assert best >= 12
     assert history.epochs[-1].epoch - best <= 4
-    values = [e.valid for e in history.epochs if e.stage == 2]
-    assert min(values) == history.epochs[best].valid
+    assert not any(e.best for e in history.epochs[:12])
+    if monitor:  # no loss per row: the best epoch itself
+        values = [e.valid for e in history.epochs if e.stage == 2]
+        assert history.epochs[best].valid == max(values)
     assert method.training is False
+
+
+def test_the_last_epoch_that_is_as_good_as_the_best_is_kept() -> None:
+    """The rule by hand, from the losses of the validation rows after each epoch."""
+    method, train, valid = parts()
+    run = loop._Run(method, train, valid, TrainSettings(epochs=9), seed=0, device="cpu")
+    rng = np.random.default_rng(0)
+    losses = [torch.tensor(rng.normal(m, 0.1, 50)) for m in (0.50, 0.45, 0.46, 0.60, 0.44, 0.47)]
+    kept = [run._good(float(x.mean()), x) for x in losses]
+    best, expected = None, []
+    for x in losses:
+        if best is None or x.mean() < best.mean():
+            best = x
+            expected.append(True)
+            continue
+        worse = (x - best).numpy()
+        expected.append(bool(worse.mean() <= 2 * worse.std(ddof=1) / 50**0.5))
+    assert kept == expected
+    assert kept[3] is False
+    assert len(set(kept)) == 2
 
 
 def test_without_validation_rows_all_epochs_run() -> None:

@@ -33,7 +33,10 @@ _STAGE_ONE = 0.2
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training rows gave: loss terms by name, and the validation metric."""
+    """What one pass over the training rows gave: loss terms by name, and the validation metric.
+
+    `best`: as good as the best so far, so that its weights were kept.
+    """
 
     epoch: int
     stage: int
@@ -109,6 +112,7 @@ class _Run:
         self.average = self._averaged() if settings.ema else None
         self.steps = math.ceil(len(train) / settings.batch_size)
         self.best_state: dict[str, Tensor] = {}
+        self.best_value, self.best_rows = math.nan, torch.zeros(0)
         self.history = History()
 
     def _averaged(self) -> AveragedModel:
@@ -177,32 +181,46 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.method)
 
-    def validate(self) -> float:
-        """The watched metric on the validation rows; NaN where there are none."""
+    def validate(self) -> tuple[float, Tensor]:
+        """The watched metric on the validation rows, NaN where there are none; and each row's loss."""
         if self.valid is None or not bool(self.valid.labelled.any()):
-            return math.nan
+            return math.nan, torch.zeros(0)
         known = self.valid.rows(self.valid.labelled.nonzero()[:, 0])
-        outputs = predict_batches(self.evaluated, known).outputs()
-        return float(self.monitor(known.target.cpu().double().numpy(), outputs))
+        found = predict_batches(self.evaluated, known)
+        value = float(self.monitor(known.target.cpu().double().numpy(), found.outputs()))
+        if known.target.ndim > 1 or self.monitor.name != self.method.task.monitor:
+            return value, torch.zeros(0)
+        return value, -found.task.dist(found.params).log_prob(known.target).cpu()
 
     def judge(self, epoch: int, terms: dict[str, float]) -> Epoch:
-        """Keeps the weights where the watched metric is the best so far in the last stage."""
-        value = self.validate()
-        scores = [
-            e.valid for e in self.history.epochs if e.best and e.epoch >= self.first_of_last_stage
-        ]
-        sign = 1.0 if self.monitor.higher_is_better else -1.0
+        """Keeps the weights of the last epoch, in the last stage, that is as good as the best.
+
+        As good as: the mean difference of the rows' losses lies within two standard errors. Of epochs
+        that validation rows cannot tell apart, the last is the one whose learning rate has come
+        down; a few hundred rows choose too early as a rule. Where another metric than the loss is
+        watched, the best epoch is kept. In the manner of the one-standard-error rule of Breiman et
+        al., 1984.
+        """
+        value, rows = self.validate()
         counted = epoch >= self.first_of_last_stage
-        better = counted and (
-            math.isnan(value) or not scores or sign * value > max(sign * s for s in scores)
-        )
-        if better:
+        kept = counted and (math.isnan(value) or self._good(value, rows))
+        if kept:
             self.best_state = {
                 k: v.detach().clone() for k, v in self.evaluated.state_dict().items()
             }
             self.history.best_epoch = epoch
         lr = self.optimizer.param_groups[0]["lr"]
-        return Epoch(epoch, self.stage(epoch), terms, self.monitor.name, value, better, lr)
+        return Epoch(epoch, self.stage(epoch), terms, self.monitor.name, value, kept, lr)
+
+    def _good(self, value: float, rows: Tensor) -> bool:
+        sign = 1.0 if self.monitor.higher_is_better else -1.0
+        if math.isnan(self.best_value) or sign * value > sign * self.best_value:
+            self.best_value, self.best_rows = value, rows
+            return True
+        if len(rows) < 2:
+            return False
+        worse = rows - self.best_rows
+        return bool(worse.mean() <= 2 * worse.std() / len(rows) ** 0.5)
 
     @property
     def exhausted(self) -> bool:
@@ -217,6 +235,7 @@ class _Run:
         optimizer, groups = ck.pack_optimizer(self.optimizer.state_dict())
         tensors = {f"method/{k}": v for k, v in self.method.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in self.best_state.items()} | optimizer
+        tensors |= {"rows/best": self.best_rows}
         if self.average is not None:
             tensors |= {f"average/{k}": v for k, v in self.average.state_dict().items()}
         facts = {
@@ -224,6 +243,7 @@ class _Run:
             "groups": groups,
             "history": [asdict(e) for e in self.history.epochs],
             "best_epoch": self.history.best_epoch,
+            "best_value": None if math.isnan(self.best_value) else self.best_value,
         }
         ck.save_checkpoint(folder, self.history.epochs[-1].epoch, tensors, facts)
 
@@ -248,6 +268,9 @@ class _Run:
             self.average.load_state_dict(part("average"))
         self.history.epochs = [Epoch(**e) for e in facts["history"]]
         self.history.best_epoch = facts["best_epoch"]
+        value = facts["best_value"]
+        self.best_value = math.nan if value is None else value
+        self.best_rows = tensors["rows/best"]
 
 
 def fit(
