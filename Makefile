@@ -28,8 +28,8 @@ demo: $(READY)
 	$(BIN)/amodal report $(OUT)
 
 lint: $(READY)
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples studies
+	$(BIN)/ruff format --check src tests benchmarks examples studies
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not processes"
@@ -41,8 +41,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/fusion.py
 
 format: $(READY)
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples studies
+	$(BIN)/ruff format src tests benchmarks examples studies
 
 clean:
 	rm -rf $(VENV) build dist out .pytest_cache .ruff_cache

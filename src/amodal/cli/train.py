@@ -187,7 +187,7 @@ def _show_members(model: Model) -> None:
         best = [e for e in member.history if e["best"]][-1]
         name, value = best["monitor"], shown(best["valid"], 4)
         rows.append([f"{number}", name, value, f"{best['epoch'] + 1} of {len(member.history)}"])
-    prose("Validation, on rows that also chose the epoch: a little optimistic.")
+    prose("The validation rows of each member, which also chose its epoch:")
     table(("member", "metric", "value", "best epoch"), rows, right=("member", "value"))
 
 

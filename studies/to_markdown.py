@@ -1,0 +1,84 @@
+"""Prints the tables of a study's report as Markdown.
+
+`python studies/to_markdown.py STUDY [METRIC ...]` reads `STUDY/report/tables`, which
+`amodal report STUDY` writes. No row of any data is in them.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+METRICS = ("auroc", "auprc", "log_loss", "ece", "calibration_slope", "accuracy")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def interval(row: dict[str, str], value: str = "value") -> str:
+    """A value with both ends of its 95% interval.
+
+    >>> interval({"value": "0.5", "low": "0.41", "high": "0.6"})
+    '.500 [.410, .600]'
+    """
+    numbers = (f"{float(row[k]):.3f}".replace("0.", ".", 1) for k in (value, "low", "high"))
+    middle, low, high = numbers
+    return f"{middle} [{low}, {high}]"
+
+
+def line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)]) + "\n"
+
+
+def point(row: dict[str, str]) -> str:
+    rate = row["rate"] or "mean over rates"
+    plain = row["mechanism"] == "none" or not rate[:1].isdigit()
+    return rate if plain else f"{rate} {row['mechanism']}"
+
+
+def values(rows: list[dict[str, str]], metric: str) -> str:
+    """Methods against rates."""
+    rows = [r for r in rows if r["metric"] == metric]
+    points = list(dict.fromkeys(point(r) for r in rows))
+    methods = list(dict.fromkeys(r["method"] for r in rows))
+    found = {(r["method"], point(r)): interval(r) for r in rows}
+    body = [[m, *(found.get((m, p), "") for p in points)] for m in methods]
+    return table(["method", *points], body)
+
+
+def differences(rows: list[dict[str, str]], metric: str) -> str:
+    """Methods against the best baseline at each rate, paired."""
+    body = [
+        [r["method"], point(r), r["other"], interval(r, "difference"), r["verdict"]]
+        for r in rows
+        if r["metric"] == metric
+    ]
+    return table(["method", "absent", "best baseline", "difference", "verdict"], body)
+
+
+def main(study: str, *metrics: str) -> None:
+    tables = Path(study) / "report" / "tables"
+    pooled = read(tables / "pooled.csv")
+    if not pooled:
+        sys.exit(f"tables come with a study's report; {study} has none; run amodal report {study}")
+    against = read(tables / "against_best_baseline.csv")
+    known = {r["metric"] for r in pooled}
+    for metric in metrics or METRICS:
+        if metric in known:
+            print(f"### {metric}\n\n{values(pooled, metric)}")
+            if any(r["metric"] == metric for r in against):
+                print(f"{differences(against, metric)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
