@@ -56,7 +56,7 @@ def fusion_only(
     modalities = [Modality(f"m{k}", "embedding", ("x",)) for k in range(m)]
     encoder = EncoderSettings(width=d, depth=1, dropout=dropout)
     if "corrupt" in AUM.settings():  # encodes the batch once more, and is not fusion
-        settings = {"corrupt": 0.0, **settings}
+        settings = {"corrupt": 0.0, "aggregation": "paper", **settings}
     method = AUM(modalities, Task("binary"), encoder=encoder, **settings)
     with torch.no_grad():
         for weight in method.parameters():  # some start at 0, and hide what they multiply
@@ -131,7 +131,7 @@ def falls_with_absence(n: int = 96, *, repeats: int = 7) -> Table:
     draw = torch.rand(n, len(modalities))
     variants = {}
     for rate in (0.0, 0.3, 0.5, 0.7, 0.9):
-        method = AUM(modalities, Task("binary"), encoder=encoder)
+        method = AUM(modalities, Task("binary"), encoder=encoder, aggregation="paper")
         batch = made_up(modalities, draw >= rate, partial(fill, steps=24))
         method.prepare(batch)
         batch = method.prepare_values(batch)

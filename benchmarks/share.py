@@ -20,7 +20,7 @@ __all__ = ["NEURAL", "Parts", "share_of_fusion"]
 
 NEURAL = {
     "AUM": ("aum", {}),
-    "AUM, posterior": ("aum", {"aggregation": "posterior"}),
+    "AUM, paper's rule": ("aum", {"aggregation": "paper"}),
     "mean": ("mean", {}),
     "concat": ("concat", {}),
     "attention": ("attention", {}),

@@ -25,7 +25,7 @@ from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
 from amodal.settings import MethodSettings, resolve_settings
-from amodal.training import History, device_of, fit, predict_batches
+from amodal.training import Epoch, History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
 
 __all__ = ["Member", "fit_member", "load_member"]
@@ -201,7 +201,9 @@ class _Training:
                 **self.resolved.method,
             )
         dtype = torch.float64 if settings.precision == "64" else torch.float32
-        some = valid is not None and len(valid) > 0
+        some, tell = valid is not None and len(valid) > 0, self.progress
+        if epochs is not None and tell is not None:
+            tell = self._tell_final
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         history = fit(
@@ -212,9 +214,12 @@ class _Training:
             seed=self.seed,
             device=self.device,
             folder=folder,
-            progress=self.progress,
+            progress=tell,
         )
         return _Fitted(scaler, method, base), history
+
+    def _tell_final(self, epoch: Epoch, epochs: int) -> None:
+        self.progress(replace(epoch, final=True), epochs)
 
 
 def finish_member(member: Member, folder: Path) -> None:

@@ -55,7 +55,10 @@ def test_log_and_progress_name_the_terms(call, aum, data, tmp_path):
     assert [x["epoch"] for x in lines] == [0, 1, 2]
     result = call("train", data, "--method", "aum", "--out", tmp_path / "r", *FAST)
     told = result.err.splitlines()
-    assert [x.split("  ")[0] for x in told] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    heads = [x.split("  ")[0] for x in told]
+    assert heads[:3] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    last = [x["epoch"] + 1 for x in lines if x["best"]][-1]
+    assert heads[3:] == [f"final fit: {k + 1}/{last}" for k in range(last)]
     for name in lines[0]["terms"]:
         assert f"{name} " in told[0]
     # The same call is the same model.

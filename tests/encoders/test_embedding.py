@@ -42,7 +42,7 @@ def test_noise_can_be_read_off():
     x = torch.randn(n, 3) @ torch.randn(3, d) + noise * torch.randn(n, d)
     x = (x - x.mean(0)) / x.std(0)
     encoder = make_encoder(
-        Modality("e", "embedding", tuple(map(str, range(d)))), EncoderSettings(width=32)
+        Modality("e", "embedding", tuple(map(str, range(d)))), EncoderSettings(width=32, blocks=2)
     )
     head = torch.nn.Linear(32, 1)
     optimiser = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=3e-3)

@@ -28,6 +28,7 @@ def built(**settings) -> tuple[AUM, Batch]:
     scaler = Scaler.fit(data)
     batch = to_batch(scaler.apply(data))
     torch.manual_seed(0)
+    settings = {"aggregation": "paper", **settings}
     method = AUM(scaler.modalities, scaler.task, encoder=SMALL, **settings)
     method.prepare(batch)
     return method, batch

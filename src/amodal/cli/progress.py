@@ -106,10 +106,12 @@ class TrainProgress(_Bar):
         """Called after each epoch of each member."""
         number, line = epoch.epoch + 1, epoch_line(epoch)
         if self.live is not None:
-            self.update(self._title(member), line, done=number, total=epochs)
+            title = self._title(member) + (", final fit" if epoch.final else "")
+            self.update(title, line, done=number, total=epochs)
             return
         which = f"member {member + 1}/{self.members}  " if self.members > 1 else ""
-        _tell(f"{which}epoch {number:{len(str(epochs))}}/{epochs}  {line}")
+        what = "final fit:" if epoch.final else "epoch"
+        _tell(f"{which}{what} {number:{len(str(epochs))}}/{epochs}  {line}")
 
 
 class StudyProgress(_Bar):

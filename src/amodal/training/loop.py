@@ -35,7 +35,8 @@ _STAGE_ONE = 0.2
 class Epoch:
     """What one pass over the training rows gave: loss terms by name, and the validation metric.
 
-    `best`: as good as the best so far, so that its weights were kept.
+    `best`: as good as the best so far, so that its weights were kept. `final`: of the last fit, on
+    training and validation rows.
     """
 
     epoch: int
@@ -45,6 +46,7 @@ class Epoch:
     valid: float
     best: bool
     lr: float
+    final: bool = False
 
 
 @dataclass
