@@ -38,7 +38,7 @@ class Parts:
         self.method, self.batch = method.train(), batch
         self.inner = torch.optim.AdamW(parameters(method, encoders=True), fused=True)
         self.outer = torch.optim.AdamW(parameters(method, encoders=False), fused=True)
-        self.encoded: list[Batch] = []
+        self.encoded: list[tuple[Batch, bool]] = []  # and whether gradients flow
         self.shares: list[float] = []
         self.cut()
 
@@ -50,9 +50,11 @@ class Parts:
 
     def encode(self) -> None:
         self._clear()
-        for batch in self.encoded:
-            hidden = self.method.encode(batch)
-            hidden.backward(torch.full_like(hidden, 1e-3))
+        for batch, learns in self.encoded:
+            with torch.set_grad_enabled(learns):
+                hidden = self.method.encode(batch)
+            if learns:
+                hidden.backward(torch.full_like(hidden, 1e-3))
         self.inner.step()
 
     def cut(self) -> None:
@@ -64,8 +66,9 @@ class Parts:
             begun = time.process_time()
             hidden = type(self.method).encode(self.method, batch)
             leaf = hidden.detach().requires_grad_()
-            self.encoded.append(batch)
-            ends.append((hidden, leaf))
+            self.encoded.append((batch, hidden.requires_grad))
+            if hidden.requires_grad:
+                ends.append((hidden, leaf))
             forward += time.process_time() - begun
             return leaf
 
