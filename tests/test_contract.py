@@ -15,14 +15,16 @@ from amodal.testing import check_method, made_up
 from amodal.types import TASK_KINDS
 
 SMALL = {
-    "epochs": 12,
+    "epochs": 6,
     "batch_size": 16,
     "width": 16,
     "depth": 1,
     "heads": 2,
-    "lr": 0.01,
+    "lr": 0.02,
     "ema": 0.8,
+    "refit": False,
 }
+FEW_TREES = {"trees": 20}
 NEURAL = [name for name in METHODS if hasattr(get_method(name), "stages")]
 CLASSIC = [name for name in METHODS if name not in NEURAL]
 VARIANTS = [
@@ -36,7 +38,9 @@ VARIANTS = [
 
 
 def small(spec: str) -> dict:
-    return SMALL if spec.split(":")[0] in NEURAL else {}
+    if spec.split(":")[0] in NEURAL:
+        return SMALL
+    return FEW_TREES if "trees" in get_method(spec).settings() else {}
 
 
 @pytest.mark.parametrize("kind", TASK_KINDS)

@@ -189,7 +189,8 @@ class _Training:
     ) -> tuple[_Fitted, History]:
         """Trains from the start on `train`: to the epoch that `valid` chooses, or for `epochs`."""
         settings = self.resolved.train
-        settings = replace(settings, epochs=settings.epochs if epochs is None else epochs)
+        if epochs is not None:
+            settings = replace(settings, epochs=epochs)
         scaler, base = Scaler.fit(train), _base(train)
         rows = train if settings.unlabelled else train[train.labelled]
         with torch.random.fork_rng(devices=[]):

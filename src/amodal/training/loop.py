@@ -102,7 +102,7 @@ class _Run:
             accelerator=device, devices=1, precision=PRECISIONS[settings.precision]
         )
         self.method = method.to(self.fabric.device)
-        self.train = method.prepare_values(train)
+        self.train = train
         self.valid = None if valid is None else method.prepare_values(valid)
         name = settings.monitor or method.task.monitor
         self.monitor = select(method.task.kind, [name])[name]
@@ -295,7 +295,7 @@ def fit(
 
     Args:
         method: as built by its constructor.
-        train: all training rows, on the CPU or the device.
+        train: all training rows, on the CPU.
         valid: validation rows; None trains for all epochs.
         settings: see `TrainSettings`.
         seed: of everything random.
@@ -310,6 +310,7 @@ def fit(
     settings = settings.for_rows(len(train))
     key = f"{seed_of(settings, seed, method.names, len(train)):x}"
     with torch.random.fork_rng(devices=_cuda_devices(device)):
+        train = method.prepare_values(train)  # first, so that `prepare` need not do it again
         method.prepare(train)
         run = _Run(
             method, _to(train, device), _to(valid, device), settings, seed=seed, device=device
