@@ -52,6 +52,16 @@ def _read(path):
     return reader
 
 
+def test_diagnostics_that_call_for_a_look_are_marked(page):
+    part = page.read_text(encoding="utf-8").split('id="diagnostics"')[1].split("</section>")[0]
+    marked = re.findall(r'<td class="n worse">([^<]+)<', part)
+    plain = re.findall(r'<td class="n ">([^<]+)<', part)
+    assert marked
+    assert min(map(float, marked)) >= 0.5
+    assert plain
+    assert max(map(float, plain)) < 0.1
+
+
 def test_the_page_is_whole_and_self_contained(page):
     reader = _read(page)
     assert len(reader.ids) == len(set(reader.ids))

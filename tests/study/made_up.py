@@ -141,5 +141,8 @@ def _evaluate(
         rates = LossPattern.measure(test, lost, requested=cell.pattern.rate).rates
         facts = {"method": about, "shift": {}, "absence": rates.to_json()}
         facts |= {"fit_fingerprint": "0" * 16, "fit_seconds": 1.0, "seconds": 0.1}
+        if name == "aum":
+            collapse = 0.5 if cell.pattern.is_none else 0.01
+            facts |= {"diagnostics": {"variance_collapse": collapse + 0.02 * fit.fold}}
         predicted = world.predict(fit.method, shifted, signal[rows])
         write_evaluation(folder, plan, cell, predicted, facts=facts)

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from amodal.errors import StorageError, UnknownNameError
 from amodal.study.pooling import Pool
 from amodal.study.results import At, read_results
-from amodal.study.summaries import calibration, rate_rows, reliability_rows
+from amodal.study.summaries import calibration, diagnostic_rows, rate_rows, reliability_rows
 from amodal.study.tables import write_tables
 
 
@@ -171,6 +171,15 @@ def test_reliability_is_told_of_present_rows_only(binary):
     assert seen.min() > 0
 
 
+def test_diagnostics_are_means_over_seeds_and_folds(binary):
+    rows = diagnostic_rows(binary)
+    assert {(r["method"], r["diagnostic"]) for r in rows} == {("aum", "variance_collapse")}
+    folds = np.array([c.unit[1] for c in binary.group("aum", At("none", 0))])
+    told = {(r["mechanism"], r["rate"]): r["value"] for r in rows}
+    assert told["none", 0.0] == pytest.approx(0.5 + 0.02 * folds.mean())
+    assert len(told) == len(binary.points())
+
+
 def test_calibration_strips_hide_small_bins(binary):
     found = calibration(binary, "aum", At("none", 0.0))
     p = np.concatenate(
@@ -192,6 +201,7 @@ def test_tables_are_written_and_hide_small_counts(binary, tmp_path):
         "against_reference",
         "rates",
         "reliability",
+        "diagnostics",
     ]
     with (tmp_path / "cells.csv").open() as file:
         rows = list(csv.DictReader(file))

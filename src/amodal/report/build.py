@@ -18,6 +18,7 @@ from amodal.report.content import (
     data_facts,
     data_grid,
     data_name,
+    diagnostic_grid,
     difference_grid,
     method_grid,
     paired_grid,
@@ -38,7 +39,7 @@ from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
 from amodal.study.pooling import Pool
 from amodal.study.results import read_results
-from amodal.study.summaries import rate_rows, reliability_rows
+from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
 from amodal.study.tables import write_tables
 
 __all__ = ["build_report"]
@@ -122,6 +123,7 @@ def _content(pool: Pool) -> dict[str, Any]:
         "mechanism": mechanism_name(results.mechanisms[0]),
         "reliability": reliability_panels(results, reliability),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
+        "diagnostics": diagnostic_grid(diagnostic_rows(results)),
         "settings": settings_facts(results),
         "plan_json": _pretty({**results.plan.to_json(), "data": data_name(results)}),
         "failed": results.failed,

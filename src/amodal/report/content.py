@@ -10,6 +10,7 @@ from typing import Any
 from amodal.disclosure import shown_count, shown_counts, shown_share
 from amodal.metrics import METRICS, Interval
 from amodal.report.figures import perfect_ece
+from amodal.report.meanings import ALARMS, DIAGNOSTICS
 from amodal.report.style import method_name, point_name, short_mechanism
 from amodal.report.words import number, signed
 from amodal.study.compare import Comparison, best_method
@@ -23,6 +24,7 @@ __all__ = [
     "data_facts",
     "data_grid",
     "data_name",
+    "diagnostic_grid",
     "difference_grid",
     "method_grid",
     "paired_grid",
@@ -187,6 +189,25 @@ def rate_grid(rows: Sequence[Mapping[str, Any]], modalities: int) -> Grid:
         body.append([name, f"{r['rate']:g}", *shares, _percent(r["with_nothing"], r["n"])])
     head = ["Mechanism", "Asked", "Of all pairs", "Of present pairs", "Not measured before"]
     return Grid([*head, "Rows left with nothing"], body)
+
+
+def diagnostic_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    """What methods say of themselves; what calls for a look is marked."""
+    names = list(dict.fromkeys(r["diagnostic"] for r in rows))
+    at = {(r["method"], r["mechanism"], r["rate"]): {} for r in rows}
+    for r in rows:
+        at[r["method"], r["mechanism"], r["rate"]][r["diagnostic"]] = r["value"]
+    body = []
+    for (method, mechanism, rate), values in at.items():
+        where = "as they are" if mechanism == NONE else f"{short_mechanism(mechanism)} {rate:g}"
+        cells = [_diagnostic(name, values[name]) if name in values else "" for name in names]
+        body.append([method_name(method), where, *cells])
+    return Grid(["Method", "Loss", *(DIAGNOSTICS.get(n, n) for n in names)], body, texts=2)
+
+
+def _diagnostic(name: str, value: float) -> Entry:
+    alarm = name in ALARMS and value > ALARMS[name]
+    return Entry(number(value), look="worse" if alarm else "")
 
 
 def _percent(share: float | None, total: float) -> str:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from amodal.metrics import METRICS
 
-__all__ = ["HIDDEN", "meaning"]
+__all__ = ["ALARMS", "DIAGNOSTICS", "HIDDEN", "meaning"]
 
 HIDDEN = ("ece_of_perfect",)
 """Metrics without a part of their own in the page: drawn beside the one that they explain."""
+
+DIAGNOSTICS = {
+    "variance_collapse": "Variances at their limit",
+    "attention_entropy": "Evenness of reliance",
+    "kl_nats": "KL to the prior (nats)",
+}
+"""What methods say of themselves, as it stands above a column."""
+
+ALARMS = {"variance_collapse": 0.1, "attention_entropy": 0.995}
+"""Above these a diagnostic is marked: variances that hit their limit say nothing of a modality, and
+reliance that is even everywhere weighs nothing."""
 
 _MEANINGS = {
     "auroc": "the chance that of two rows, one with the outcome and one without, the former gets "

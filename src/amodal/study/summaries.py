@@ -14,7 +14,14 @@ from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results
 from amodal.study.smooth import Curve, coverage_curve, smooth_calibration
 
-__all__ = ["QUANTILES", "Calibration", "calibration", "rate_rows", "reliability_rows"]
+__all__ = [
+    "QUANTILES",
+    "Calibration",
+    "calibration",
+    "diagnostic_rows",
+    "rate_rows",
+    "reliability_rows",
+]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEAST_PRESENT = 20  # rows below which quantiles would tell of single ones
@@ -82,6 +89,19 @@ def calibration(results: Results, method: str, at: At) -> Calibration | None:
         return None
     counts, edges = np.histogram(chance, bins=25, range=(0, 1))
     return Calibration(curve, edges, np.where(counts < SMALLEST, 0, counts) / counts.sum())
+
+
+def diagnostic_rows(results: Results) -> list[dict[str, Any]]:
+    """What methods say of themselves, such as collapsed variances: means over seeds and folds."""
+    rows = []
+    for method in results.methods:
+        for at in results.points():
+            told = [c.record.get("diagnostics", {}) for c in results.group(method, at)]
+            for name in dict.fromkeys(name for one in told for name in one):
+                values = [one[name] for one in told if name in one]
+                head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
+                rows.append({**head, "diagnostic": name, "value": float(np.mean(values))})
+    return rows
 
 
 def reliability_rows(results: Results) -> list[dict[str, Any]]:

@@ -13,13 +13,13 @@ from amodal.metrics import METRICS
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import put_file
 from amodal.study.pooling import Pool
-from amodal.study.summaries import rate_rows, reliability_rows
+from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
 
 __all__ = ["comparison_rows", "pooled_rows", "write_csv", "write_tables"]
 
 
 def write_tables(pool: Pool, folder: Path) -> list[Path]:
-    """Writes every table into `folder`: cells, pooled, differences, rates and reliability.
+    """Writes every table into `folder`: cells, pooled, differences, rates, reliability, diagnostics.
 
     Counts under ten, and shares from which one follows, are left empty.
     """
@@ -34,6 +34,7 @@ def write_tables(pool: Pool, folder: Path) -> list[Path]:
         "against_reference": comparison_rows(reference),
         "rates": rate_rows(pool.results),
         "reliability": reliability_rows(pool.results),
+        "diagnostics": diagnostic_rows(pool.results),
     }
     return [write_csv(folder / f"{k}.csv", rows) for k, rows in tables.items() if rows]
 
