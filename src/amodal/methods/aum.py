@@ -116,7 +116,7 @@ class AUM(NeuralMethod):
         vib: bool = True,
         beta: float = 1e-3,
         contrast: float = 0.02,
-        corrupt: float = 0.05,
+        corrupt: float = 0.02,
         two_stage: bool = True,
         clamp: float = 4.0,
         unit_means: bool = True,
