@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": DATA | {"batch"},  # batch: in tensors.py alone
     "shifts": DATA,
     "clinical": DATA | {"disclosure"},
+    "embed": DATA,
     "encoders": BASE | {"batch", "nn"},
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
     "training": BASE | {"batch", "methods", "metrics"},
@@ -43,7 +44,8 @@ ALLOWED: dict[str, set[str]] = {
     "testing": MODEL,
     "study": MODEL | {"disclosure"},
     "report": {"study", "metrics", "errors", "types", "settings", "disclosure"},
-    "cli": MODEL | {"disclosure", "evaluation", "prediction_table", "study", "report", "clinical"},
+    "cli": MODEL
+    | {"disclosure", "evaluation", "prediction_table", "study", "report", "clinical", "embed"},
     "__main__": {"cli"},
 }
 

@@ -48,9 +48,7 @@ def test_settings_survive_json():
 
 
 def test_a_kind_without_an_encoder():
-    with pytest.raises(
-        UnknownNameError, match="unknown encoder for modality 'note' of kind 'text'"
-    ):
+    with pytest.raises(DataError, match="'note' is of kind text; make an embedding of it"):
         make_encoder(Modality("note", "text"))
 
 

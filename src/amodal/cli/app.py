@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from amodal import __version__
-from amodal.cli import evaluate, predict, prepare, report, simulate, study, train
+from amodal.cli import embed, evaluate, predict, prepare, report, simulate, study, train
 from amodal.cli import list as list_
 from amodal.cli.failures import BAD, INTERRUPTED, UNFINISHED, UsageError, explain, usage_sentence
 from amodal.cli.failures import report as tell
@@ -98,6 +98,7 @@ def _command(name: str, function: Callable[..., None], short: str) -> None:
 _command("list", list_.list_names, "Methods, data, encoders and shifts that there are.")
 app.add_typer(prepare.app, name="prepare", short_help="Raw files -> a data set.")
 app.add_typer(simulate.app, name="simulate", short_help="A synthetic raw database.")
+_command("embed", embed.embed, "Texts of a data set -> vectors that methods read.")
 _command("train", train.train, "A data set -> a fitted model in a folder.")
 _command("predict", predict.predict, "A model and a data set -> a table of predictions.")
 _command("evaluate", evaluate.evaluate, "How good a model is, also when modalities get lost.")

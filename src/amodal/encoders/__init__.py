@@ -7,7 +7,7 @@ from amodal.encoders.codes import CodesEncoder
 from amodal.encoders.embedding import EmbeddingEncoder
 from amodal.encoders.series import SeriesEncoder
 from amodal.encoders.table import TableEncoder
-from amodal.errors import unknown_name
+from amodal.errors import DataError
 from amodal.types import Modality
 
 __all__ = ["ENCODERS", "Encoder", "EncoderSettings", "make_encoder"]
@@ -29,13 +29,14 @@ def make_encoder(modality: Modality, settings: EncoderSettings | None = None) ->
         settings: sizes and choices; None for the defaults.
 
     Raises:
-        UnknownNameError: no encoder reads that kind.
-        DataError: an embedding that does not name its dimensions.
+        DataError: no encoder reads that kind; an embedding that does not name its dimensions.
 
     >>> make_encoder(Modality("labs", "table", features=("lactate",))).width
     32
     """
     if modality.kind not in ENCODERS:
-        what = f"encoder for modality {modality.name!r} of kind"
-        raise unknown_name(what, modality.kind, ENCODERS)
+        raise DataError(
+            f"modalities of kind {', '.join(ENCODERS)} are encoded; {modality.name!r} is of kind "
+            f"{modality.kind}; make an embedding of it (texts: amodal embed), or leave it out"
+        )
     return ENCODERS[modality.kind](modality, settings or EncoderSettings())

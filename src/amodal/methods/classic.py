@@ -159,7 +159,8 @@ class ClassicMethod:
             if m.kind not in self.handles:
                 raise DataError(
                     f"method {self.name} reads modalities of kind {', '.join(self.handles)}; "
-                    f"{m.name!r} is of kind {m.kind}; make an embedding of it, or leave it out"
+                    f"{m.name!r} is of kind {m.kind}; make an embedding of it (texts: amodal "
+                    "embed), or leave it out"
                 )
 
     def _base_rate(self, train: Dataset) -> torch.Tensor:

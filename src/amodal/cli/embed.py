@@ -1,0 +1,68 @@
+"""``amodal embed``: a data set with texts -> one with their vectors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from amodal.cli.options import Data, Device, check_device, many
+from amodal.cli.prepare import show_dataset
+from amodal.cli.show import heading, is_terminal
+
+__all__ = ["embed"]
+
+
+def embed(
+    data: Data,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A new folder, or a data set that is replaced.")
+    ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="hashing (nothing learned), a folder that transformers saved, or an id of the hub."
+        ),
+    ] = "hashing",
+    modalities: Annotated[
+        str, typer.Option(help="Which modalities, with commas; all texts if left out.")
+    ] = "",
+    width: Annotated[int, typer.Option(help="Of hashed words.")] = 256,
+    max_tokens: Annotated[int, typer.Option(help="Of a window of text (checkpoints).")] = 256,
+    windows: Annotated[int, typer.Option(help="Windows read of a text (checkpoints).")] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="A folder for vectors, which tell of their texts; none if left out."),
+    ] = None,
+    device: Device = "cpu",
+) -> None:
+    """Turn texts into vectors, once: each distinct text is encoded alone, absent ones never.
+
+    The result is a data set that every method reads. A checkpoint stays frozen; with --cache, a
+    stopped run goes on and later ones reuse what is known.
+    """
+    from amodal.data.dataset import Dataset
+    from amodal.data.store import check_target_folder
+    from amodal.embed import HASHING, VectorCache, make_embedder
+    from amodal.embed import embed as embed_texts
+
+    check_target_folder(out)
+    settings: dict[str, Any] = {"width": width}
+    if encoder != HASHING:
+        settings = {"max_tokens": max_tokens, "windows": windows, "device": check_device(device)}
+    made = embed_texts(
+        Dataset.load(data),
+        make_embedder(encoder, **settings),
+        modalities=many(modalities) or None,
+        cache=None if cache is None else VectorCache(cache),
+        progress=_progress if is_terminal(sys.stderr) else None,
+    )
+    made.save(out)
+    heading(f"Texts became vectors by {encoder}")
+    show_dataset(made, out)
+
+
+def _progress(done: int, total: int) -> None:
+    typer.echo(f"\r{done:,} of {total:,} texts", err=True, nl=done == total)

@@ -1,0 +1,154 @@
+"""`TextCheckpoint`: a frozen transformer from a folder or the hub, for texts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from amodal.errors import SettingError
+
+__all__ = ["TextCheckpoint"]
+
+_WINDOWS_AT_ONCE = 32
+
+
+class TextCheckpoint:
+    """The mean over a text's tokens of a frozen encoder's last hidden states.
+
+    A text is cut into windows of `max_tokens` tokens, special tokens included, of which the first
+    `windows` are read; the mean is over all tokens of all windows, special ones left out where the
+    text has others. Weights are read as safetensors, or as tensors alone from older files; code
+    that comes with a checkpoint is not run.
+
+    Args:
+        source: a folder that transformers saved, or an id of the Hugging Face hub.
+        max_tokens: of a window; at most what the checkpoint was made for.
+        windows: how many windows of a text are read, from its beginning.
+        device: where it runs.
+
+    Raises:
+        SettingError: transformers is not installed; no checkpoint of that name can be read.
+
+    Reference: mean pooling as in Reimers and Gurevych, "Sentence-BERT", EMNLP 2019.
+    """
+
+    batch_size = 256
+
+    def __init__(
+        self, source: str | Path, *, max_tokens: int = 256, windows: int = 1, device: str = "cpu"
+    ) -> None:
+        if max_tokens < 8 or windows < 1:
+            raise SettingError(
+                f"max_tokens must be at least 8 and windows at least 1; got {max_tokens} and "
+                f"{windows}; raise them"
+            )
+        self._tokenizer, self._model = _load(str(source))
+        self._model.eval().requires_grad_(False).to(device)
+        most = getattr(self._model.config, "max_position_embeddings", max_tokens)
+        self.max_tokens, self.windows, self.device = min(max_tokens, int(most)), windows, device
+        self.width = int(self._model.config.hidden_size)
+        self.name = Path(str(source)).name
+        self.key = self._fingerprint()
+
+    def facts(self) -> dict[str, object]:
+        """What provenance says of it: no path of a machine."""
+        return {
+            "encoder": self.name,
+            "width": self.width,
+            "max_tokens": self.max_tokens,
+            "windows": self.windows,
+        }
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        vocabulary = sorted(self._tokenizer.get_vocab().items())
+        head = [self.max_tokens, self.windows, type(self._model).__name__, vocabulary]
+        digest.update(json.dumps(head).encode())
+        for name, tensor in sorted(self._model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()[:32]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """``Float32[k, width]``."""
+        owners, windows = [], []
+        for k, text in enumerate(texts):
+            found = self._windows(text)
+            owners += [k] * len(found)
+            windows += found
+        total = np.zeros((len(texts), self.width))
+        count = np.zeros(len(texts))
+        order = sorted(range(len(windows)), key=lambda j: -len(windows[j]["input_ids"]))
+        for begin in range(0, len(order), _WINDOWS_AT_ONCE):
+            some = order[begin : begin + _WINDOWS_AT_ONCE]
+            sums, counts = self._sums([windows[j] for j in some])
+            place = np.array([owners[j] for j in some])
+            np.add.at(total, place, sums)
+            np.add.at(count, place, counts)
+        return (total / np.maximum(count, 1.0)[:, None]).astype(np.float32)
+
+    def _windows(self, text: str) -> list[dict[str, list[int]]]:
+        """Token ids of each window, and which of them are special."""
+        found = self._tokenizer(
+            text,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_overflowing_tokens=True,
+            return_special_tokens_mask=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        ids, special = found["input_ids"], found["special_tokens_mask"]
+        return [
+            {"input_ids": i, "special": s}
+            for i, s in list(zip(ids, special, strict=True))[: self.windows]
+        ]
+
+    @torch.inference_mode()
+    def _sums(self, windows: list[dict[str, list[int]]]) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of the hidden states of each window's own tokens, and their numbers."""
+        longest = max(len(w["input_ids"]) for w in windows)
+        ids = torch.full((len(windows), longest), self._tokenizer.pad_token_id or 0)
+        there, own = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+        for k, w in enumerate(windows):
+            n = len(w["input_ids"])
+            ids[k, :n] = torch.tensor(w["input_ids"], dtype=torch.long)
+            there[k, :n] = 1
+            plain = ~torch.tensor(w["special"], dtype=torch.bool)
+            own[k, :n] = plain if bool(plain.any()) else True
+        found = self._model(
+            input_ids=ids.to(self.device), attention_mask=there.to(self.device)
+        ).last_hidden_state
+        mask = own.to(found.device)[..., None]
+        sums = torch.where(mask, found.double(), 0.0).sum(1)
+        return sums.cpu().numpy(), own.sum(1).numpy()
+
+
+def _load(source: str) -> tuple[Any, Any]:
+    try:
+        import transformers
+    except ImportError:
+        raise SettingError(
+            "checkpoints are read by transformers; it is not installed; pip install 'amodal[text]'"
+        ) from None
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model = transformers.AutoModel.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SettingError(
+            f"a text encoder is 'hashing', a folder that transformers saved, or an id of the hub; "
+            f"{source!r} cannot be read: {told}; check the name, or download it first"
+        ) from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise SettingError(
+            f"a checkpoint needs a fast tokenizer; that of {source!r} is not; convert it with "
+            "transformers"
+        )
+    return tokenizer, model
