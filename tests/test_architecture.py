@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "shifts": DATA,
     "clinical": DATA | {"disclosure"},
     "embed": DATA,
-    "encoders": BASE | {"batch", "nn"},
+    "encoders": BASE | {"batch", "nn", "embed"},  # embed: what codes are called
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
     "training": BASE | {"batch", "methods", "metrics"},
     "posthoc": BASE | {"batch", "metrics"},

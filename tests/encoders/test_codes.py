@@ -120,3 +120,73 @@ def test_learns_which_code_came_last():
     found = head(encoder.eval()(batch(rows)).pooled)[:, 0] > 0
     clear = (time[rows, 1] - time[rows, 0]) > 0.1
     assert (found == swap[rows])[clear].float().mean() > 0.9
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+TITLES = Modality(
+    "c", "codes", vocabulary=("acute sepsis", "chronic sepsis", "fracture"), types=("dx",)
+)
+
+
+def named(**settings):
+    encoder = make_encoder(TITLES, SMALL.replace(names="hashing", **settings))
+    encoder.fit(events([0, 1, 2]))
+    return encoder.eval()
+
+
+def test_names_are_frozen_beside_learned_vectors():
+    from amodal.embed import HashedWords
+
+    encoder = named()
+    table, learned = encoder.named.table, {n for n, _ in encoder.named_parameters()}
+    assert "named.map" in learned
+    assert "named.table" not in learned
+    vectors = torch.from_numpy(HashedWords().embed(TITLES.vocabulary))
+    assert torch.equal(table[0], torch.zeros(256))
+    torch.testing.assert_close(table[1:], vectors / vectors.square().mean().sqrt())
+    found = encoder(events([0, 2])).pooled
+    with torch.no_grad():
+        encoder.codes.weight += encoder.named()
+        encoder.named.map.zero_()
+    torch.testing.assert_close(encoder(events([0, 2])).pooled, found)
+
+
+def test_a_stored_encoder_needs_no_embedder():
+    encoder = named()
+    again = make_encoder(TITLES, SMALL.replace(names="a checkpoint that is gone")).eval()
+    again.load_state_dict(encoder.state_dict())
+    batch = events([0, 1, 2, -1], [0, 0, 0, -1])
+    assert torch.equal(again(batch).pooled, encoder(batch).pooled)
+
+
+def test_names_are_embedded_once_and_kept(tmp_path, monkeypatch):
+    from amodal.embed import HashedWords
+
+    first = named(names_cache=str(tmp_path))
+    monkeypatch.setattr(HashedWords, "embed", lambda *_: pytest.fail("embedded again"))
+    assert torch.equal(named(names_cache=str(tmp_path)).named.table, first.named.table)
+
+
+def test_names_tell_of_codes_without_a_labelled_row(tmp_path):
+    """A third of the codes occurs in unlabelled rows alone; their names say which way they point."""
+    import numpy as np
+
+    from amodal import Dataset, Model, load
+
+    rng = np.random.default_rng(0)
+    sick = rng.random(640) < 0.5
+    codes = [
+        [(f"{'unstable' if s else 'stable'} angina type {rng.integers(60)}", "dx", 0.0)]
+        for s in sick
+    ]
+    target = np.where(np.arange(640) < 240, sick, np.nan)
+    data = Dataset.from_arrays({"c": codes}, target, modalities={"c": "codes"})
+    test, train = data[:80], data[80:]
+    settings = {"batch_size": 16, "epochs": 12, "width": 16, "heads": 2, "depth": 1, "lr": 0.01}
+    plain = Model("mean", **settings).fit(train).score(test)
+    model = Model("mean", names="hashing", **settings).fit(train)
+    assert model.score(test) > max(0.95, plain + 0.1)
+    model.save(tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert torch.equal(again.predict(test).params, model.predict(test).params)

@@ -13,7 +13,7 @@ from amodal.errors import DataError, unknown_name
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["TextEmbedder", "embed"]
+__all__ = ["TextEmbedder", "embed", "vectors_of"]
 
 
 class TextEmbedder(Protocol):
@@ -69,7 +69,7 @@ def embed(
     chosen = _chosen(data, modalities)
     texts = {name: [str(x) for x in data.values[name].data["source"]] for name in chosen}
     every = list(dict.fromkeys(text for some in texts.values() for text in some))
-    vectors = _vectors(every, embedder, cache, progress)
+    vectors = vectors_of(every, embedder, cache, progress)
     place = {text: k for k, text in enumerate(every)}
     features = tuple(f"{embedder.key[:12]}_{j}" for j in range(embedder.width))
     values = dict(data.values)
@@ -110,12 +110,18 @@ def _chosen(data: Dataset, names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _vectors(
-    texts: list[str],
+def vectors_of(
+    texts: Sequence[str],
     embedder: TextEmbedder,
-    cache: VectorCache | None,
-    progress: Callable[[int, int], None] | None,
+    cache: VectorCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
+    """``Float32[k, width]`` of distinct `texts`: those known to `cache`, and the others embedded.
+
+    >>> from amodal.embed.hashing import HashedWords
+    >>> vectors_of(["fever", "cough"], HashedWords(8)).shape
+    (2, 8)
+    """
     known = {} if cache is None else cache.get(embedder.key, texts)
     new = [text for text in texts if text not in known]
     new.sort(key=len, reverse=True)  # texts of one length together: less padding

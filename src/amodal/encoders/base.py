@@ -59,6 +59,10 @@ class EncoderSettings:
         summaries: whether a series enters as last, first, mean, ... of each variable beside "windows"
             or what reads the time steps.
         table: "mlp", or "tokens": one token per column and attention between them.
+        names: what codes are called becomes a vector beside the learned one: "hashing" (of words), or
+            a folder or hub id of a text checkpoint, see `amodal.embed`; empty for learned ones alone.
+            Helps where codes are many and rows few, if vocabularies are names and not numbers.
+        names_cache: folder where vectors of names are kept from fit to fit; empty for none.
 
     Raises:
         SettingError: a number out of its range, `heads` not dividing `width`.
@@ -84,6 +88,8 @@ class EncoderSettings:
     max_events: int = 128
     summaries: bool = True
     table: str = "mlp"
+    names: str = ""
+    names_cache: str = ""
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amodal.batch import Encoded
 from amodal.encoders.base import Encoder, EncoderSettings, observed
+from amodal.encoders.code_names import NamedCodes
 from amodal.nn.blocks import ResidualMLP, Transformer
 from amodal.nn.ragged import order_steps, pad
 from amodal.types import Modality
@@ -29,6 +30,10 @@ class CodesEncoder(Encoder):
     frozen). No other position enters: events of unknown time are a set. Pooled is an MLP of [the
     summary token of a `Transformer`; the mean of ``E[code]`` over all events, also those too long
     ago to be attended to; log(1 + their number)].
+
+    With `EncoderSettings.names`, E[code] is ``L[code] + N[code] W``: a learned vector, and the
+    frozen one of the code's name under a learned map, so that a rare code is read as others that
+    are called alike. N is made once, in `fit`, and stored with the weights.
 
     The last `EncoderSettings.max_events` events by time are attended to; those of unknown time
     count as the earliest, and ties keep their order.
@@ -57,23 +62,27 @@ class CodesEncoder(Encoder):
             nn.Linear(2, _TIME_HIDDEN), nn.GELU(), nn.Linear(_TIME_HIDDEN, width)
         )
         self.timeless = nn.Parameter(torch.zeros(width))
+        self.named = NamedCodes(width) if settings.names else None
         self.course = Transformer(width, settings.heads, depth=settings.depth, dropout=rate)
         self.body = ResidualMLP(2 * width + 1, width, depth=1, dropout=rate)
+
+    def fit(self, values: Values) -> None:
+        if self.named is not None:
+            self.named.fit(self.modality.vocabulary, self.settings)
 
     def forward(self, values: Values) -> Encoded:
         code, kind, time = self._events(values)
         offsets = values.offsets
-        events = self.codes(code) + self.types(kind) + self._times(time)
+        codes = self.codes.weight
+        if self.named is not None:
+            codes = codes + self.named()
+        events = F.embedding(code, codes) + self.types(kind) + self._times(time)
         tokens, present = pad(events, offsets, self.settings.max_events)
         summary, tokens = self.course(tokens, present)
         number = (offsets[1:] - offsets[:-1]).to(self.real).log1p()[:, None].to(self.dtype)
-        parts = [summary, self._bag(code, offsets), number]
+        bag = F.embedding_bag(code, codes, offsets, mode="mean", include_last_offset=True)
+        parts = [summary, bag, number]
         return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
-
-    def _bag(self, code: Int[Tensor, " s"], offsets: Int[Tensor, " v1"]) -> Float[Tensor, "v d"]:
-        """The mean embedding of each value's codes; 0 without any."""
-        weight = self.codes.weight
-        return F.embedding_bag(code, weight, offsets, mode="mean", include_last_offset=True)
 
     def _events(self, values: Values) -> tuple[Tensor, Tensor, Tensor]:
         data = values.data
