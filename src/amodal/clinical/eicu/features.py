@@ -9,15 +9,14 @@ from amodal.clinical.concepts import concepts, item_lines
 from amodal.clinical.eicu import events as rules
 from amodal.clinical.eicu.events import APACHE_FEATURES, KINDS, CodeTables
 from amodal.clinical.eicu.layout import EicuRaw
-from amodal.clinical.pack import carry_forward, pack_codes, pack_series, pack_table, standardise
+from amodal.clinical.features import Features, code_features, concept_features
+from amodal.clinical.pack import carry_forward, pack_series, pack_table, standardise
 from amodal.clinical.workspace import Workspace
-from amodal.types import Modality
-from amodal.values import Values
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Cohort", "Features", "demographics", "make_modality"]
+__all__ = ["Cohort", "demographics", "make_modality"]
 
 
 class Cohort(NamedTuple):
@@ -34,15 +33,6 @@ class Cohort(NamedTuple):
     n: int
 
 
-class Features(NamedTuple):
-    """A modality with its values, and what is to be said of how it was made."""
-
-    modality: Modality
-    values: Values
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
 def make_modality(
     name: str, work: Workspace, raw: EicuRaw, cohort: Cohort, choices: Choices
 ) -> Features:
@@ -52,12 +42,8 @@ def make_modality(
 
 def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
     tables = CodeTables(*(work.table(name) for name in CodeTables._fields))
-    events = work.engine.keep(rule(cohort.members, tables), "codes")
-    modality, values = pack_codes(work.engine, "codes", events, cohort.n, types=KINDS, unit=unit)
-    found = work.engine.fetch(events.group_by("kind").agg(rows=events.row.nunique()))
-    rows = dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
-    told = {kind: {"rows": rows.get(k, 0)} for k, kind in enumerate(KINDS)}
-    return Features(modality, values, told)
+    events = rule(cohort.members, tables)
+    return code_features(work.engine, events, cohort.n, kinds=KINDS, unit=unit)
 
 
 def _muse_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
@@ -83,20 +69,8 @@ def _muse_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
 def _clean_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
     lines = item_lines("eicu", "labs")
     lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
-    t = work.engine.keep(
-        rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items")), "labs"
-    )
-    fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
-    modality, values = pack_series(
-        work.engine,
-        "labs",
-        rules.kept_labs(t),
-        cohort.n,
-        features=[c.name for c in concepts("labs")],
-        unit="hours",
-    )
-    told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
-    return Features(modality, values, told)
+    t = rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items"))
+    return concept_features(work.engine, "labs", t, rules.kept_labs, cohort.n)
 
 
 def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amodal.clinical.choices import Choices
-from amodal.clinical.concepts import concepts, item_lines
+from amodal.clinical.concepts import item_lines
+from amodal.clinical.features import Features, code_features, concept_features, rows_by_kind
 from amodal.clinical.mimic4 import codes as code_rules
 from amodal.clinical.mimic4 import measurements as measured
 from amodal.clinical.mimic4 import patient_facts as facts
@@ -21,13 +22,12 @@ from amodal.clinical.pack import (
 )
 from amodal.clinical.workspace import Workspace
 from amodal.disclosure import shown_count
-from amodal.types import Modality
 from amodal.values import Values
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Cohort", "Features", "make_modality"]
+__all__ = ["Cohort", "make_modality"]
 
 
 class Cohort(NamedTuple):
@@ -46,15 +46,6 @@ class Cohort(NamedTuple):
     members: ibis.Table
     admissions: ibis.Table
     n: int
-
-
-class Features(NamedTuple):
-    """A modality with its values, and what is to be said of how it was made."""
-
-    modality: Modality
-    values: Values
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
 
 
 def make_modality(
@@ -84,25 +75,19 @@ def _muse_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choice
     last = work.engine.keep(
         code_rules.last_codes(every, code_rules.LAST_CODES, first_kind=0), "last_codes"
     )
-    modality, values = pack_codes(
-        work.engine, "codes", last, cohort.n, types=code_rules.MUSE_KINDS, unit="minutes"
-    )
-    before, after = (_rows_by_kind(work, t) for t in (every, last))
+    kinds = code_rules.MUSE_KINDS
+    modality, values = pack_codes(work.engine, "codes", last, cohort.n, types=kinds, unit="minutes")
+    before, after = (rows_by_kind(work.engine, t, kinds) for t in (every, last))
     notes = tuple(
-        f"{kind} codes: {shown_count(before.get(k, 0), cohort.n)} rows have one before the cut to "
-        f"the last {code_rules.LAST_CODES}, {shown_count(after.get(k, 0), cohort.n)} after it"
-        for k, kind in enumerate(code_rules.MUSE_KINDS)
+        f"{kind} codes: {shown_count(b, cohort.n)} rows have one before the cut to "
+        f"the last {code_rules.LAST_CODES}, {shown_count(a, cohort.n)} after it"
+        for kind, b, a in zip(kinds, before, after, strict=True)
     )
     told = {
-        kind: {"rows_before_cut": before.get(k, 0), "rows_after_cut": after.get(k, 0)}
-        for k, kind in enumerate(code_rules.MUSE_KINDS)
+        kind: {"rows_before_cut": b, "rows_after_cut": a}
+        for kind, b, a in zip(kinds, before, after, strict=True)
     }
     return Features(modality, values, told, notes)
-
-
-def _rows_by_kind(work: Workspace, t: ibis.Table) -> dict[int, int]:
-    found = work.engine.fetch(t.group_by("kind").agg(rows=t.row.nunique()))
-    return dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
 
 
 def _clean_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
@@ -112,14 +97,11 @@ def _clean_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choic
         cohort.rows, cohort.members, cohort.admissions, tables, coding=coding
     )
     kinds = code_rules.CLEAN_KINDS if coding else code_rules.CLEAN_KINDS[:3]
-    events = work.engine.keep(events, "codes")
-    modality, values = pack_codes(work.engine, "codes", events, cohort.n, types=kinds, unit="hours")
-    rows = _rows_by_kind(work, events)
-    told = {kind: {"rows": rows.get(k, 0)} for k, kind in enumerate(kinds)}
+    made = code_features(work.engine, events, cohort.n, kinds=kinds, unit="hours")
     notes = ["this stay's own diagnoses are in it: a retrospective task"] if coding else []
     if tables.poe is None:
         notes.append("RAW has no table poe: prescriptions count from their start, not their order")
-    return Features(modality, values, told, tuple(notes))
+    return made._replace(notes=tuple(notes))
 
 
 # -- measurements ---------------------------------------------------------------------------------
@@ -184,21 +166,8 @@ def _concept_series(
 ) -> Features:
     """The concepts of a modality, from the events of `table` by `rule`."""
     events = work.table(table, only=("itemid", {int(i) for i in items["item"].to_pylist()}))
-    t = work.engine.keep(rule(cohort.rows, events, work.engine.arrow(items, "items")), name)
-    fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
-    last = work.engine.keep(measured.kept(t), f"last_{name}")
-    work.engine.drop(t)
-    modality, values = pack_series(
-        work.engine,
-        name,
-        last,
-        cohort.n,
-        features=[c.name for c in concepts(name)],
-        unit="hours",
-    )
-    work.engine.drop(last)
-    told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
-    return Features(modality, values, told)
+    t = rule(cohort.rows, events, work.engine.arrow(items, "items"))
+    return concept_features(work.engine, name, t, measured.kept, cohort.n)
 
 
 def _clean_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
