@@ -51,9 +51,9 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def engine():
     """An engine that all tests of table functions share."""
-    from amodal.clinical.engine import Engine
+    from amodal.clinical.duck import DuckEngine
 
-    with Engine(threads=1, memory="300MB") as made:
+    with DuckEngine(threads=1, memory="300MB") as made:
         yield made
 
 

@@ -37,9 +37,13 @@ MaskLabels = Annotated[
     float, typer.Option(help="Share of the labels that is taken away at random.")
 ]
 Edition = Annotated[str, typer.Option(help="any, or full or demo to refuse the other one.")]
-Threads = Annotated[int, typer.Option(help="Threads of DuckDB.")]
+Threads = Annotated[int, typer.Option(help="Threads of DuckDB, or of a local Spark.")]
 Memory = Annotated[
-    str, typer.Option(help="Memory of DuckDB; what is more goes to disk beside OUT.")
+    str | None,
+    typer.Option(help="Of DuckDB (800MB; more goes to disk beside OUT) or a local Spark (2GB)."),
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="duckdb, spark (local), or bigquery: RAW is a name there.")
 ]
 KeepTables = Annotated[
     bool, typer.Option("--keep-tables", help="Leave the converted tables in a folder beside OUT.")
@@ -57,13 +61,14 @@ def _shared(
     mask_labels: MaskLabels = 0.0,
     edition: Edition = "any",
     threads: Threads = 2,
-    memory: Memory = "800MB",
+    memory: Memory = None,
     keep_tables: KeepTables = False,
+    engine: EngineName = "duckdb",
 ) -> Asked:
     """What both commands ask for."""
     from amodal.clinical.workspace import Machine
 
-    machine = Machine(threads=threads, memory=memory, keep_tables=keep_tables)
+    machine = Machine(threads=threads, memory=memory, keep_tables=keep_tables, engine=engine)
     choices = {
         "task": task,
         "protocol": protocol,

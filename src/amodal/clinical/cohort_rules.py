@@ -10,7 +10,7 @@ from amodal.clinical.engine import Engine
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["first_rule", "removed_counts"]
+__all__ = ["first_rule", "nulls_last", "removed_counts"]
 
 
 def first_rule(rules: Sequence[str], checks: Sequence[ibis.Value]) -> ibis.Value:
@@ -19,6 +19,11 @@ def first_rule(rules: Sequence[str], checks: Sequence[ibis.Value]) -> ibis.Value
 
     pairs = zip(checks, rules, strict=True)
     return ibis.cases(*((bad.fill_null(True), rule) for bad, rule in pairs), else_=None)
+
+
+def nulls_last(*columns: ibis.Value) -> list[ibis.Value]:
+    """What orders a window by columns that may be null: BigQuery has no NULLS LAST there."""
+    return [key for column in columns for key in (column.isnull(), column)]
 
 
 def removed_counts(engine: Engine, candidates: ibis.Table, rules: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amodal.clinical.cohort_rules import first_rule
+from amodal.clinical.cohort_rules import first_rule, nulls_last
 
 if TYPE_CHECKING:
     import ibis
@@ -77,7 +77,7 @@ def muse_candidates(patient: ibis.Table) -> ibis.Table:
     start = -t.hospitaladmitoffset
     order = {
         "group_by": "patienthealthsystemstayid",
-        "order_by": ["unitvisitnumber", "patientunitstayid"],
+        "order_by": [*nulls_last(t.unitvisitnumber), "patientunitstayid"],
     }
     t = t.mutate(start=start)
     following = t.start.lead().over(**order)
@@ -124,7 +124,7 @@ def merged_stays(patient: ibis.Table) -> ibis.Table:
     )
     order = {
         "group_by": ["patienthealthsystemstayid", "icu"],
-        "order_by": ["start", "unitvisitnumber", "patientunitstayid"],
+        "order_by": [*nulls_last(t.start, t.unitvisitnumber), "patientunitstayid"],
     }
     t = t.mutate(ended=t.stop.max().over(ibis.window(**order, rows=(None, -1))))
     first = ((t.start - t.ended) > MERGE_MINUTES).fill_null(True) | ~t.icu

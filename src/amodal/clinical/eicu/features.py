@@ -8,9 +8,8 @@ from amodal.clinical.choices import Choices
 from amodal.clinical.concepts import concepts, item_lines
 from amodal.clinical.eicu import events as rules
 from amodal.clinical.eicu.events import APACHE_FEATURES, KINDS, CodeTables
-from amodal.clinical.eicu.layout import EicuRaw
 from amodal.clinical.features import Features, code_features, concept_features
-from amodal.clinical.pack import carry_forward, pack_series, pack_table, standardise
+from amodal.clinical.pack import carry_forward, numbered, pack_series, pack_table, standardise
 from amodal.clinical.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,11 +32,9 @@ class Cohort(NamedTuple):
     n: int
 
 
-def make_modality(
-    name: str, work: Workspace, raw: EicuRaw, cohort: Cohort, choices: Choices
-) -> Features:
+def make_modality(name: str, work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     """The modality `name` of the rows, by the protocol chosen."""
-    return _MAKERS[choices.protocol, name](work, raw, cohort)
+    return _MAKERS[choices.protocol, name](work, cohort)
 
 
 def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
@@ -46,36 +43,33 @@ def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
     return code_features(work.engine, events, cohort.n, kinds=KINDS, unit=unit)
 
 
-def _muse_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _muse_codes(work: Workspace, cohort: Cohort) -> Features:
     return _codes(work, cohort, rules.muse_codes, "minutes")
 
 
-def _clean_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_codes(work: Workspace, cohort: Cohort) -> Features:
     return _codes(work, cohort, rules.clean_codes, "hours")
 
 
-def _muse_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
-    import pyarrow as pa
-
+def _muse_labs(work: Workspace, cohort: Cohort) -> Features:
     t = work.engine.keep(rules.muse_labs(cohort.members, work.table("lab")), "labs")
-    names = sorted(work.engine.fetch(t.select("labname").distinct())["labname"].to_pylist())
-    place = pa.table({"labname": pa.array(names, pa.string()), "concept": range(len(names))})
-    t = t.inner_join(work.engine.arrow(place, "place"), "labname").drop("labname")
+    names, places = numbered(work.engine, t, "labname")
+    t = t.inner_join(places, "labname").rename(concept="place").drop("labname")
     modality, values = pack_series(work.engine, "labs", t, cohort.n, features=names, unit="minutes")
     scaled, stats = standardise(values)
     return Features(modality, carry_forward(scaled), {"items": len(names), "scale": stats})
 
 
-def _clean_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_labs(work: Workspace, cohort: Cohort) -> Features:
     lines = item_lines("eicu", "labs")
     lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
     t = rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items"))
     return concept_features(work.engine, "labs", t, rules.kept_labs, cohort.n)
 
 
-def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_vitals(work: Workspace, cohort: Cohort) -> Features:
     tables, notes = {"vitalPeriodic": work.table("vitalPeriodic")}, ()
-    if raw.path("vitalAperiodic", needed=False) is not None:
+    if work.has("vitalAperiodic"):
         tables["vitalAperiodic"] = work.table("vitalAperiodic")
     else:
         notes = ("RAW has no table vitalAperiodic: no pressures by cuff",)
@@ -91,7 +85,7 @@ def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
     return Features(modality, values, {}, notes)
 
 
-def _apache(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _apache(work: Workspace, cohort: Cohort) -> Features:
     modality, values = pack_table(
         work.engine,
         "apache",
@@ -131,11 +125,11 @@ def _plausible(value: ibis.Value, low: float, high: float) -> ibis.Value:
     return ibis.cases((value.between(low, high).fill_null(False), value), else_=None)
 
 
-def _muse_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _muse_demographics(work: Workspace, cohort: Cohort) -> Features:
     return _demographics(work, cohort, ("age",), ("sex", "ethnicity"))
 
 
-def _clean_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_demographics(work: Workspace, cohort: Cohort) -> Features:
     numeric = ("age", "over_89", "height_cm", "weight_kg", "hours_in_hospital", "unit_visit")
     return _demographics(work, cohort, numeric, ("sex", "unit_type"))
 

@@ -12,7 +12,7 @@ from amodal.clinical.cohort_rules import removed_counts
 from amodal.clinical.eicu import cohort as rules
 from amodal.clinical.eicu import labels
 from amodal.clinical.eicu.features import Cohort, make_modality
-from amodal.clinical.eicu.layout import TABLES, Edition, EicuRaw, edition_of, find_eicu
+from amodal.clinical.eicu.layout import TABLES, Edition, edition_of, find_eicu, published_eicu
 from amodal.clinical.finish import (
     Source,
     Told,
@@ -75,11 +75,12 @@ def prepare_eicu(
     """A data set of one row for each stay in intensive care, from the official folder of eICU-CRD.
 
     Args:
-        raw: the folder that holds ``patient.csv.gz`` and the other tables, csv or csv.gz.
+        raw: the folder that holds ``patient.csv.gz`` and the other tables, csv or csv.gz;
+            with engine "bigquery" where they are published, as ``physionet-data.eicu_crd``.
         out: where to write the data set and its cohort report; None writes nothing.
         choices: from `eicu_choices`.
         edition: "any", or "full" or "demo" to refuse the other.
-        machine: threads and memory.
+        machine: engine, threads and memory.
         say: is told what is being done.
 
     Returns:
@@ -91,11 +92,15 @@ def prepare_eicu(
     """
     if out is not None:
         check_target_folder(out)
-    found = find_eicu(raw)
+    machine = machine or Machine()
+    if machine.engine == "bigquery":
+        found = published_eicu(machine.warehouse(), str(raw))
+    else:
+        found = find_eicu(raw)
     for name in ("patient", *(t for m in choices.modalities for t in _NEEDED[m])):
         found.path(name)
-    work = Workspace(found.path, TABLES, out=out, machine=machine, say=say)
-    return prepare_into(work, out, lambda work: _prepare(work, found, choices, edition))
+    work = Workspace(found, TABLES, out=out, machine=machine, say=say)
+    return prepare_into(work, out, lambda work: _prepare(work, choices, edition))
 
 
 _NEEDED = {
@@ -107,23 +112,21 @@ _NEEDED = {
 }
 
 
-def _prepare(work: Workspace, found: EicuRaw, choices: Choices, edition: str) -> Prepared:
+def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     patient = work.table("patient")
     stays = work.engine.count(patient)
     known = edition_of(stays)
     _check_edition(edition, stays)
     candidates = _candidates(work, patient, choices)
     cohort = _cohort(work, candidates, patient, choices)
-    made = features_of(
-        work, choices, lambda name: make_modality(name, work, found, cohort, choices)
-    )
+    made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
     source = Source("eICU-CRD", known.name if known else "", _COLUMNS)
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
     muse, mortality = choices.protocol == "muse", choices.task == "mortality"
     notes = [_TRANSFERS] if muse and not mortality else []
     notes += [note for f in made.values() for note in f.notes]
-    notes += _comparator(work, found, cohort, choices)
+    notes += _comparator(work, cohort, choices)
     if known is None:
         notes.append("RAW is no published edition as a whole: no counts to compare with")
     told = Told(
@@ -199,9 +202,9 @@ def _task(choices: Choices) -> Task:
     return Task("binary", ("not readmitted", "readmitted"), "readmission to intensive care")
 
 
-def _comparator(work: Workspace, found: EicuRaw, cohort: Cohort, choices: Choices) -> list[str]:
+def _comparator(work: Workspace, cohort: Cohort, choices: Choices) -> list[str]:
     """How well APACHE IVa itself predicts, where its predictions are there."""
-    if choices.task != "mortality" or found.path("apachePatientResult", needed=False) is None:
+    if choices.task != "mortality" or not work.has("apachePatientResult"):
         return []
     t = work.table("apachePatientResult")
     hospital = choices.outcome == "hospital"

@@ -22,7 +22,14 @@ from amodal.clinical.finish import (
 from amodal.clinical.mimic4 import cohort as rules
 from amodal.clinical.mimic4 import labels
 from amodal.clinical.mimic4.features import Cohort, make_modality
-from amodal.clinical.mimic4.layout import TABLES, Edition, Mimic4Raw, edition_of, find_mimic4
+from amodal.clinical.mimic4.layout import (
+    TABLES,
+    Edition,
+    before_2,
+    edition_of,
+    find_mimic4,
+    published_mimic4,
+)
 from amodal.clinical.workspace import Machine, Workspace
 from amodal.data.store import check_target_folder
 from amodal.errors import DataError
@@ -83,12 +90,14 @@ def prepare_mimic4(
     """A data set of one row for each hospital stay, from the official folders of MIMIC-IV.
 
     Args:
-        raw: the folder that holds ``hosp`` and ``icu`` (``core`` in 1.0), csv or csv.gz.
+        raw: the folder that holds ``hosp`` and ``icu`` (``core`` in 1.0), csv or csv.gz; with
+            engine "bigquery" where they are published, as ``physionet-data.mimiciv_3_1``.
         out: where to write the data set and its cohort report; None writes nothing.
         choices: from `mimic4_choices`.
-        notes: the folder of MIMIC-IV-Note.
+        notes: the folder of MIMIC-IV-Note, or where it is published:
+            ``physionet-data.mimiciv_note``.
         edition: "any", or "full" or "demo" to refuse the other.
-        machine: threads and memory.
+        machine: engine, threads and memory.
         say: is told what is being done.
 
     Returns:
@@ -101,15 +110,19 @@ def prepare_mimic4(
     """
     if out is not None:
         check_target_folder(out)
-    found = find_mimic4(raw, notes)
+    machine = machine or Machine()
+    if machine.engine == "bigquery":
+        found = published_mimic4(machine.warehouse(), str(raw), notes and str(notes))
+    else:
+        found = find_mimic4(raw, notes)
     _refuse_version(found, choices)
     _check_tables(found, choices)
-    work = Workspace(found.path, TABLES, out=out, machine=machine, say=say)
-    return prepare_into(work, out, lambda work: _prepare(work, found, choices, edition))
+    work = Workspace(found, TABLES, out=out, machine=machine, say=say)
+    return prepare_into(work, out, lambda work: _prepare(work, choices, edition))
 
 
-def _refuse_version(found: Mimic4Raw, choices: Choices) -> None:
-    if choices.task == "mortality" and found.before_2():
+def _refuse_version(found: Any, choices: Choices) -> None:
+    if choices.task == "mortality" and before_2(found):
         raise DataError(
             "death after discharge is known from MIMIC-IV 2.0 on; RAW is an earlier version, which "
             "holds deaths in hospital only and would turn deaths into survivors; use 2.0 or later"
@@ -131,13 +144,13 @@ _NEEDED = {
 }
 
 
-def _check_tables(found: Mimic4Raw, choices: Choices) -> None:
+def _check_tables(found: Any, choices: Choices) -> None:
     """All tables are there, before minutes of reading."""
     for name in ("patients", "admissions", *(t for m in choices.modalities for t in _NEEDED[m])):
         found.path(name)
 
 
-def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) -> Prepared:
+def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     patients, admissions = work.table("patients"), work.table("admissions")
     n_patients, n_admissions = work.engine.count(patients), work.engine.count(admissions)
     known = edition_of(n_patients, n_admissions)
@@ -145,9 +158,7 @@ def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) 
     candidates = _candidates(work, admissions, patients, choices)
     _refuse_impossible(work, admissions, n_admissions)
     cohort = _cohort(work, candidates, admissions, choices)
-    made = features_of(
-        work, choices, lambda name: make_modality(name, work, found, cohort, choices)
-    )
+    made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
     source = Source("MIMIC-IV", known.name if known else "", _COLUMNS)
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
