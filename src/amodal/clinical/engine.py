@@ -14,7 +14,7 @@ nulls last, texts compared by their bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from amodal.errors import SettingError
@@ -103,11 +103,18 @@ def sql_of(expr: Any, dialect: str = "duckdb") -> str:
     WHERE
       `t0`.`a` > 1
     """
+    return _compiled(expr.op(), dialect)
+
+
+@lru_cache(maxsize=512)
+def _compiled(node: Any, dialect: str) -> str:
+    """The SQL of an expression's node: compiling takes longer than running it on small tables, and
+    the same preparation made again asks for the same."""
     import ibis
 
     if dialect == "pyspark" and ibis.options.pyspark is None:
         ibis.options.pyspark = _spark_options()
-    return str(ibis.to_sql(expr, dialect=dialect))
+    return str(ibis.to_sql(node.to_expr(), dialect=dialect))
 
 
 @cache

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["SparkEngine"]
+__all__ = ["LOCAL", "SparkEngine"]
 
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times here have no zone: none may be added
@@ -28,7 +28,7 @@ _SETTINGS = {
 }
 """What the results depend on; set in a session of the engine's own."""
 
-_LOCAL = {
+LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
@@ -76,7 +76,7 @@ class SparkEngine:
         if parent is not None:
             parent.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="spark-", dir=parent)).resolve()
-        self._files: dict[str, Path] = {}
+        self._views: dict[str, Path | None] = {}  # the folder of those that were written here
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -115,14 +115,16 @@ class SparkEngine:
         folder = self._write(frame, name)
         made = folder.name
         self._session.read.schema(frame.schema).parquet(str(folder)).createOrReplaceTempView(made)
-        self._files[made] = folder
+        self._views[made] = folder
         return ibis.table(expr.schema(), name=made)
 
     def drop(self, table: ibis.Table) -> None:
         """As `Engine.drop`."""
         name = table.get_name()
         self._session.catalog.dropTempView(name)
-        shutil.rmtree(self._files.pop(name), ignore_errors=True)
+        folder = self._views.pop(name)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def parquet(self, path: str | Path, name: str) -> ibis.Table:
         """As `LocalEngine.parquet`."""
@@ -130,10 +132,9 @@ class SparkEngine:
         import pyarrow.parquet as pq
 
         made = _fresh(name)
-        source = str(Path(path).resolve())
-        self._session.read.parquet(
-            re.sub(r"([*?\[\]{}\\])", r"\\\1", source)
-        ).createOrReplaceTempView(made)
+        source = re.sub(r"([*?\[\]{}\\])", r"\\\1", str(Path(path).resolve()))
+        self._session.read.parquet(source).createOrReplaceTempView(made)
+        self._views[made] = None
         return ibis.table(ibis_columns(pq.read_schema(path)), name=made)
 
     def arrow(self, table: pa.Table, name: str = "given") -> ibis.Table:
@@ -144,15 +145,15 @@ class SparkEngine:
         folder.mkdir()
         pq.write_table(table, folder / "given.parquet")
         made = self.parquet(folder / "given.parquet", name)
-        self._files[made.get_name()] = folder
+        self._views[made.get_name()] = folder
         return made
 
     # -- ending -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """As `Engine.close`; a session that was given goes on."""
-        for view in self._session.catalog.listTables():
-            self._session.catalog.dropTempView(view.name)
+        for name in self._views:
+            self._session.catalog.dropTempView(name)
         if self._started is not None:
             self._started.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -195,7 +196,7 @@ def _start(threads: int, memory: str) -> tuple[SparkSession, bool]:
     builder = SparkSession.builder.master(f"local[{threads}]").appName("amodal")
     builder = builder.config("spark.driver.memory", f"{amount[1]}{amount[2].lower()}")
     builder = builder.config("spark.sql.shuffle.partitions", str(2 * threads))
-    for key, value in _LOCAL.items():
+    for key, value in LOCAL.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate(), True
