@@ -133,7 +133,7 @@ def test_mimic4_as_from_its_files(mimic4, ask):
     assert stand.closed
 
 
-@pytest.mark.parametrize("ask", [pytest.param(ask, marks=marks) for ask, marks in ASKED])
+@pytest.mark.parametrize("ask", [pytest.param(ask, marks=slow) for ask, _ in ASKED])
 def test_eicu_as_from_its_files(eicu, ask):
     raw, stand = eicu
     choices = eicu_choices(task=ask["task"], protocol=ask["protocol"])

@@ -70,6 +70,11 @@ def apache_stays() -> ibis.Table:
     return eicu_cohort.mortality_candidates(eicu("patient")).mutate(row=ibis.literal(0))
 
 
+def kept(t: ibis.Table) -> ibis.Table:
+    """The same columns as a table of its own, as an engine keeps it."""
+    return ibis.table(t.schema(), name="kept")
+
+
 MADE: dict[str, Callable[[], ibis.Table]] = {
     "muse mortality": lambda: labels.muse_mortality(
         cohort.muse_candidates(mimic("admissions"), mimic("patients"))
@@ -95,7 +100,7 @@ MADE: dict[str, Callable[[], ibis.Table]] = {
     "clean vitals": lambda: measurements.kept(
         measurements.clean_vitals(ROWS, mimic("chartevents"), items("mimic4", "vitals"))
     ),
-    "demographics": lambda: patient_facts.demographics(stays()),
+    "demographics": lambda: patient_facts.demographics(kept(stays())),
     "muse notes": lambda: patient_facts.muse_notes(ROWS.drop("subject_id"), mimic("discharge")),
     "clean notes": lambda: patient_facts.clean_notes(ROWS, mimic("discharge")),
     "eicu muse mortality": lambda: eicu_labels.muse_mortality(
@@ -126,7 +131,7 @@ MADE: dict[str, Callable[[], ibis.Table]] = {
         concepts("vitals"),
     ),
     "eicu apache": lambda: eicu_events.apache(MEMBERS, eicu("apacheApsVar")),
-    "eicu demographics": lambda: eicu_features.demographics(apache_stays()),
+    "eicu demographics": lambda: eicu_features.demographics(kept(apache_stays())),
 }
 
 

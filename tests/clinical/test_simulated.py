@@ -258,7 +258,7 @@ def test_a_second_run_writes_the_same_bytes(request, tmp_path, name, protocol):
         "mimic4": (mimic4_choices, prepare_mimic4),
         "eicu": (eicu_choices, prepare_eicu),
     }[name]
-    choices = choose(task="readmission", protocol=protocol)
+    choices = choose(task="mortality", protocol=protocol)
     written = []
     for _ in range(2):
         prepare(raw, out, choices=choices)
