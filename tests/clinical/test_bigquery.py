@@ -103,16 +103,16 @@ def machine(stand: Stand) -> Machine:
     return Machine(engine="bigquery", session=stand)
 
 
-slow = pytest.mark.slow
 ASKED = [
-    ({"task": "mortality", "protocol": "muse"}, ()),
-    ({"task": "readmission", "protocol": "muse"}, slow),
-    ({"task": "mortality", "protocol": "clean"}, slow),
-    ({"task": "readmission", "protocol": "clean", "predict_at": "coding"}, slow),
+    {"task": "mortality", "protocol": "muse"},
+    {"task": "readmission", "protocol": "muse"},
+    {"task": "mortality", "protocol": "clean"},
+    {"task": "readmission", "protocol": "clean", "predict_at": "coding"},
 ]
 
 
-@pytest.mark.parametrize("ask", [pytest.param(ask, marks=marks) for ask, marks in ASKED])
+@pytest.mark.slow
+@pytest.mark.parametrize("ask", ASKED)
 def test_mimic4_as_from_its_files(mimic4, ask):
     raw, stand = mimic4
     choices = mimic4_choices(**ask, notes=True)
@@ -133,7 +133,8 @@ def test_mimic4_as_from_its_files(mimic4, ask):
     assert stand.closed
 
 
-@pytest.mark.parametrize("ask", [pytest.param(ask, marks=slow) for ask, _ in ASKED])
+@pytest.mark.slow
+@pytest.mark.parametrize("ask", ASKED)
 def test_eicu_as_from_its_files(eicu, ask):
     raw, stand = eicu
     choices = eicu_choices(task=ask["task"], protocol=ask["protocol"])

@@ -17,7 +17,7 @@ from amodal.clinical.simulate import simulate_eicu, simulate_mimic4
 from amodal.data.dataset import Dataset
 from amodal.errors import AmodalError, SettingError, StorageError
 
-ROWS = 220
+ROWS = 100
 
 
 @pytest.fixture(scope="module")
