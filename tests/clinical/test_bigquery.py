@@ -20,7 +20,7 @@ from amodal.clinical.eicu.layout import published_eicu
 from amodal.clinical.engine import sql_of
 from amodal.clinical.mimic4.layout import TABLES as MIMIC
 from amodal.clinical.mimic4.layout import before_2, published_mimic4
-from amodal.clinical.raw import RawTable
+from amodal.clinical.raw_table import RawTable
 from amodal.clinical.simulate import simulate_eicu, simulate_mimic4
 from amodal.clinical.workspace import Machine
 from amodal.errors import DataError, SettingError

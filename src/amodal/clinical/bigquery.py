@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from amodal.clinical.engine import arrow_schema, ibis_columns, missing_extra, sql_of
-from amodal.clinical.raw import RawTable, choose_columns
+from amodal.clinical.raw_table import RawTable, choose_columns
 from amodal.errors import DataError, SettingError
 
 if TYPE_CHECKING:

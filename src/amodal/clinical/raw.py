@@ -12,14 +12,14 @@ import json
 import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amodal.clinical.duck import DuckEngine, parquet_source, quoted
+from amodal.clinical.raw_table import RawTable, choose_columns, repeated_key
 from amodal.errors import DataError, StorageError
 
-__all__ = ["RawTable", "choose_columns", "convert", "find_table", "header_of", "repeated_key"]
+__all__ = ["convert", "find_table", "header_of"]
 
 _SUFFIXES = (".csv.gz", ".csv")
 _SQL = {"int": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "time": "TIMESTAMP"}
@@ -34,27 +34,6 @@ _WORDS = {
     "float": "a number",
     "time": "a time (YYYY-MM-DD hh:mm:ss)",
 }
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """What is read of one table.
-
-    Args:
-        name: of the file, without suffix; case does not count.
-        columns: column -> "int", "float", "text" or "time"; all of them are needed.
-        optional: the same of columns that some versions lack: null there.
-        key: columns that together occur once.
-        since: which version has the table, for error texts.
-        aliases: column -> a name that it has in other versions.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    optional: Mapping[str, str] = field(default_factory=dict)
-    key: tuple[str, ...] = ()
-    since: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_table(folders: Iterable[Path], name: str) -> Path | None:
@@ -163,27 +142,6 @@ def _used(table: RawTable, chosen: Mapping[str, str]) -> list[tuple[str, str, st
     """(our name, the file's name, type) of the columns that the file has."""
     kinds = {**table.columns, **table.optional}
     return [(name, raw, kinds[name]) for name, raw in chosen.items()]
-
-
-def choose_columns(where: str, names: list[str], table: RawTable) -> dict[str, str]:
-    """Our name of a column -> the one among `names`; `where` is what an error calls the source.
-
-    Raises:
-        DataError: one that is needed is lacking.
-    """
-    there = {n.lower(): n for n in names}
-    chosen: dict[str, str] = {}
-    for name in (*table.columns, *table.optional):
-        raw = there.get(name) or there.get(table.aliases.get(name, name))
-        if raw is not None:
-            chosen[name] = raw
-        elif name in table.columns:
-            since = f" ({table.since} has it)" if table.since else ""
-            raise DataError(
-                f"table {table.name} needs the column {name}{since}; {where} has "
-                f"{', '.join(names)[:120]}; use the file as it is published"
-            )
-    return chosen
 
 
 def _source(path: Path, types: Mapping[str, str]) -> str:
@@ -299,11 +257,3 @@ def _check_key(engine: DuckEngine, part: Path, table: RawTable) -> None:
     repeated = engine.sql(query)["n"][0].as_py()
     if repeated:
         raise repeated_key(table, repeated)
-
-
-def repeated_key(table: RawTable, lines: int) -> DataError:
-    """What to say where `lines` repeat a key."""
-    return DataError(
-        f"each {' and '.join(table.key)} occurs once in table {table.name}; {lines} lines "
-        "repeat one; keep one of them"
-    )

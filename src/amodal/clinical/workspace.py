@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from amodal.clinical.bigquery import BigQueryEngine, GoogleWarehouse, Published, published_table
 from amodal.clinical.duck import DuckEngine
 from amodal.clinical.engine import ENGINES
-from amodal.clinical.raw import RawTable, convert, repeated_key
+from amodal.clinical.raw import convert
+from amodal.clinical.raw_table import RawTable, repeated_key
 from amodal.clinical.spark import SparkEngine
 from amodal.errors import SettingError, StorageError
 

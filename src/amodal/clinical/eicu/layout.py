@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from amodal.clinical.bigquery import Published, Warehouse, check_published
-from amodal.clinical.raw import RawTable, find_table
+from amodal.clinical.raw import find_table
+from amodal.clinical.raw_table import RawTable
 from amodal.errors import DataError, StorageError
 
 __all__ = [
