@@ -1,6 +1,6 @@
 # make demo      set up and run the main job on handwritten digits, ending with a report
 # make test      set up and run every test and check (under 6 minutes on 2 cores)
-# make test-all  the same with the slow ones: browser, several processes
+# make test-all  the same with the slow ones: browser, several processes, Spark (needs Java)
 # make bench     speed and memory beside reference implementations
 # make format    let ruff format and fix
 
@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SPARK  := $(VENV)/.spark
 OUT    ?= out/demo
 
 # One thread per process: with more, tiny tensor operations wait for each other.
@@ -23,6 +24,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	touch $(READY)
 
+$(SPARK): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[spark]'
+	touch $(SPARK)
+
 demo: $(READY)
 	$(BIN)/amodal study builtin:digits --methods aum,aum:aggregation=paper,concat,mean,attention,forest,logistic,pattern --absent 0,0.3,0.5,0.7 --mechanism mcar --seeds 1 --jobs 2 --out $(OUT)
 	$(BIN)/amodal report $(OUT)
@@ -34,7 +39,7 @@ lint: $(READY)
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not processes"
 
-test-all: $(READY) lint
+test-all: $(READY) $(SPARK) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 bench: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -48,12 +49,47 @@ def real_data() -> Path:
 # -- small tables written as text -----------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def engine():
-    """An engine that all tests of table functions share."""
-    from amodal.clinical.engine import Engine
+SPARK = [pytest.mark.slow, pytest.mark.xdist_group("spark")]
+"""Of every test that needs Spark: one process has the one session."""
 
-    with Engine(threads=1, memory="300MB") as made:
+
+@pytest.fixture(scope="session")
+def spark():
+    """The one Spark session of all tests; small and quiet, and not compiling code: tables are tiny."""
+    pytest.importorskip("pyspark", reason="pyspark is not installed: make test-all installs it")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("Java is not there: Spark cannot start")
+    from pyspark.sql import SparkSession
+
+    from amodal.clinical.spark import LOCAL
+
+    settings = {
+        **LOCAL,
+        "spark.driver.memory": "1500m",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.adaptive.enabled": "false",
+    }
+    builder = SparkSession.builder.master("local[1]").appName("amodal tests")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session", params=["duckdb", pytest.param("spark", marks=SPARK)])
+def engine(request):
+    """An engine that all tests of table functions share: each rule is tested on each of them."""
+    if request.param == "spark":
+        from amodal.clinical.spark import SparkEngine
+
+        with SparkEngine(session=request.getfixturevalue("spark")) as made:
+            yield made
+        return
+    from amodal.clinical.duck import DuckEngine
+
+    with DuckEngine(threads=1, memory="300MB") as made:
         yield made
 
 

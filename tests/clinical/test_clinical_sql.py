@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ibis
 import pytest
-from ibis.config import Config
+import sqlglot
 
 from amodal.clinical.concepts import concepts, item_lines
 from amodal.clinical.eicu import cohort as eicu_cohort
@@ -66,19 +66,34 @@ def stays() -> ibis.Table:
     return t.mutate(row=ibis.row_number().over(order_by="hadm_id"))
 
 
-def apache_stays() -> ibis.Table:
+def muse_stays() -> ibis.Table:
+    return cohort.muse_candidates(mimic("admissions"), mimic("patients"))
+
+
+def unit_stays() -> ibis.Table:
+    return eicu_cohort.muse_candidates(eicu("patient"))
+
+
+def icu_stays() -> ibis.Table:
     return eicu_cohort.mortality_candidates(eicu("patient")).mutate(row=ibis.literal(0))
 
 
+def merged_icu_stays() -> ibis.Table:
+    return eicu_cohort.readmission_candidates(eicu("patient"))
+
+
+def kept(t: ibis.Table) -> ibis.Table:
+    """The same columns as a table of its own, as an engine keeps it."""
+    return ibis.table(t.schema(), name="kept")
+
+
 MADE: dict[str, Callable[[], ibis.Table]] = {
-    "muse mortality": lambda: labels.muse_mortality(
-        cohort.muse_candidates(mimic("admissions"), mimic("patients"))
-    ),
-    "muse readmission": lambda: labels.muse_readmission(
-        cohort.muse_candidates(mimic("admissions"), mimic("patients"))
-    ),
-    "clean mortality": lambda: labels.clean_mortality(stays()),
-    "clean readmission": lambda: labels.clean_readmission(stays()),
+    "muse candidates": muse_stays,
+    "muse mortality": lambda: labels.muse_mortality(kept(muse_stays())),
+    "muse readmission": lambda: labels.muse_readmission(kept(muse_stays())),
+    "clean candidates": stays,
+    "clean mortality": lambda: labels.clean_mortality(kept(stays())),
+    "clean readmission": lambda: labels.clean_readmission(kept(stays())),
     "members": lambda: cohort.members(mimic("admissions"), ROWS),
     "muse codes": lambda: codes.muse_codes(ROWS.drop("subject_id"), code_tables()),
     "clean codes": lambda: codes.clean_codes(
@@ -95,21 +110,16 @@ MADE: dict[str, Callable[[], ibis.Table]] = {
     "clean vitals": lambda: measurements.kept(
         measurements.clean_vitals(ROWS, mimic("chartevents"), items("mimic4", "vitals"))
     ),
-    "demographics": lambda: patient_facts.demographics(stays()),
+    "demographics": lambda: patient_facts.demographics(kept(stays())),
     "muse notes": lambda: patient_facts.muse_notes(ROWS.drop("subject_id"), mimic("discharge")),
     "clean notes": lambda: patient_facts.clean_notes(ROWS, mimic("discharge")),
-    "eicu muse mortality": lambda: eicu_labels.muse_mortality(
-        eicu_cohort.muse_candidates(eicu("patient"))
-    ),
-    "eicu muse readmission": lambda: eicu_labels.muse_readmission(
-        eicu_cohort.muse_candidates(eicu("patient"))
-    ),
-    "eicu clean mortality": lambda: eicu_labels.clean_mortality(
-        eicu_cohort.mortality_candidates(eicu("patient"))
-    ),
-    "eicu clean readmission": lambda: eicu_labels.clean_readmission(
-        eicu_cohort.readmission_candidates(eicu("patient"))
-    ),
+    "eicu muse candidates": unit_stays,
+    "eicu muse mortality": lambda: eicu_labels.muse_mortality(kept(unit_stays())),
+    "eicu muse readmission": lambda: eicu_labels.muse_readmission(kept(unit_stays())),
+    "eicu mortality candidates": icu_stays,
+    "eicu readmission candidates": merged_icu_stays,
+    "eicu clean mortality": lambda: eicu_labels.clean_mortality(kept(icu_stays())),
+    "eicu clean readmission": lambda: eicu_labels.clean_readmission(kept(merged_icu_stays())),
     "eicu muse codes": lambda: eicu_events.muse_codes(
         MEMBERS, eicu_events.CodeTables(eicu("diagnosis"), eicu("treatment"), eicu("medication"))
     ),
@@ -126,18 +136,8 @@ MADE: dict[str, Callable[[], ibis.Table]] = {
         concepts("vitals"),
     ),
     "eicu apache": lambda: eicu_events.apache(MEMBERS, eicu("apacheApsVar")),
-    "eicu demographics": lambda: eicu_features.demographics(apache_stays()),
+    "eicu demographics": lambda: eicu_features.demographics(kept(icu_stays())),
 }
-
-
-class Spark(Config):
-    treat_nan_as_null: bool = False
-
-
-@pytest.fixture(autouse=True)
-def spark_options(monkeypatch):
-    """What ibis reads when it compiles for Spark, which its backend would set."""
-    monkeypatch.setattr(ibis.options, "pyspark", Spark())
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", pytest.param("pyspark", marks=pytest.mark.slow)])
@@ -146,5 +146,7 @@ def test_rules_compile_for_other_engines(name, dialect):
     text = sql_of(MADE[name](), dialect).upper()
     for call in ("ARRAY_AGG", "COLLECT_LIST", "COLLECT_SET", "STRING_AGG", "RAND("):
         assert call not in text, f"{name} uses {call}"
+    (parsed,) = sqlglot.parse(text, read={"pyspark": "spark"}.get(dialect, dialect))
+    assert parsed.key == "select"
     if dialect == "bigquery":  # what it refuses of DATETIME columns
         assert "UNIX_SECONDS" not in text

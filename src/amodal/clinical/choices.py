@@ -9,10 +9,11 @@ from typing import Any
 from amodal.checks import check_fraction
 from amodal.errors import SettingError, unknown_name
 
-__all__ = ["PROTOCOLS", "TASKS", "Choices", "choose"]
+__all__ = ["EDITIONS", "PROTOCOLS", "TASKS", "Choices", "check_edition", "choose"]
 
 PROTOCOLS = ("clean", "muse")
 TASKS = ("mortality", "readmission")
+EDITIONS = ("any", "full", "demo")
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,19 @@ def choose(
         asked: the same keys as `offered`, None for the default.
 
     Raises:
-        SettingError: something is asked for that is not offered.
+        SettingError: something is asked for that is not offered, or there is no such task or
+            protocol.
 
     >>> offered = {"window": (90, 30), "outcome": ("",), "predict_at": ("discharge",),
     ...            "split": ("patient",), "modalities": ("codes", "labs")}
     >>> choose(offered, task="mortality", protocol="clean", window=30).window
     30
     """
+    if task not in TASKS or protocol not in PROTOCOLS:
+        raise SettingError(
+            "the task is mortality or readmission and the protocol clean or muse; got "
+            f"{task!r} and {protocol!r}; choose of these"
+        )
     decided = {
         key: _one(key, offered[key], asked.get(key), f"--task {task} --protocol {protocol}")
         for key in ("window", "outcome", "predict_at", "split")
@@ -85,6 +92,14 @@ def choose(
     ordered = tuple(n for n in offered["modalities"] if n in set(names))
     share = check_fraction("the share of labels that is masked", mask_labels)
     return Choices(task, protocol, modalities=ordered, seed=int(seed), mask_labels=share, **decided)
+
+
+def check_edition(edition: str) -> None:
+    """Refuses an edition that is none of `EDITIONS`."""
+    if edition not in EDITIONS:
+        raise SettingError(
+            f"the edition is any, full or demo; got {edition!r}; choose one of these"
+        )
 
 
 def _one(key: str, offered: Sequence[Any], asked: Any, where: str) -> Any:

@@ -1,163 +1,95 @@
-"""Where Ibis expressions run: DuckDB inside this process, with bounded threads and memory."""
+"""Where Ibis expressions run: what the rules need of an engine, and the SQL that each is given.
+
+| engine | where | file |
+|---|---|---|
+| DuckDB | inside this process | `duck` |
+| Spark | local, or a session that there is | `spark` |
+| BigQuery | where the databases are published | `bigquery` |
+
+The rules are the same expressions on each of them. They use what all three understand alike: long
+tables and no arrays, sums of whole numbers, no division that could be by 0, orders without ties,
+nulls last, texts compared by their bytes.
+"""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
-from amodal.errors import AmodalError, SettingError
+from amodal.errors import SettingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import ibis
     import pyarrow as pa
 
-__all__ = ["Engine", "sql_of"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "LocalEngine",
+    "arrow_schema",
+    "ibis_columns",
+    "missing_extra",
+    "sql_of",
+]
 
-_EXTRA = (
-    "clinical sets are prepared by ibis and duckdb; {} is not installed; "
-    "pip install 'amodal[clinical]'"
-)
+ENGINES = ("duckdb", "spark", "bigquery")
 
 
-class Engine:
-    """A DuckDB connection that runs Ibis expressions and spills to disk beyond its memory.
-
-    Args:
-        threads: at most so many.
-        memory: limit of what DuckDB keeps in memory ("1500MB").
-        spill: folder for what does not fit; None for a temporary one. It holds patient data, and
-            is removed on `close`.
-
-    Raises:
-        SettingError: ibis or duckdb is not installed.
-
-    >>> with Engine() as engine:
-    ...     engine.sql("select 40 + 2 as answer").to_pylist()
-    [{'answer': 42}]
-    """
-
-    def __init__(
-        self, *, threads: int = 2, memory: str = "800MB", spill: str | Path | None = None
-    ) -> None:
-        try:
-            import duckdb
-            import ibis
-        except ImportError as error:
-            missing = (error.name or "ibis").split(".")[0]
-            raise SettingError(_EXTRA.format(missing)) from None
-        self._own = tempfile.mkdtemp(prefix="amodal-spill-") if spill is None else None
-        self._ibis = ibis
-        config = {"memory_limit": memory, "temp_directory": str(spill or self._own)}
-        try:
-            self._raw = duckdb.connect(config={"threads": str(threads), **config})
-        except duckdb.Error:
-            raise SettingError(
-                f"memory is told as 800MB or 8GB, threads as a number; got {memory!r} and "
-                f"{threads!r}; change them"
-            ) from None
-        self._raw.execute("set enable_progress_bar = false")
-        self._made = 0
-
-    # -- running ----------------------------------------------------------------------------------
-
-    def sql(self, text: str) -> pa.Table:
-        """The result of a query in DuckDB's own SQL."""
-        return self._raw.sql(text).to_arrow_table()
-
-    def execute(self, text: str) -> None:
-        """Runs a statement that has no result."""
-        self._raw.execute(text)
+class Engine(Protocol):
+    """What runs Ibis expressions; rows come in no order but the one that is asked for."""
 
     def fetch(self, expr: ibis.Table) -> pa.Table:
         """The rows of an expression, in memory."""
-        return self.sql(sql_of(expr))
+        ...
 
-    def stream(self, expr: ibis.Table, *, lines: int = 1 << 18) -> Iterator[pa.RecordBatch]:
+    def stream(self, expr: ibis.Table, *, lines: int = ...) -> Iterator[pa.RecordBatch]:
         """The rows of an expression, some at a time."""
-        yield from self._raw.sql(sql_of(expr)).to_arrow_reader(lines)
+        ...
 
     def count(self, expr: ibis.Table) -> int:
         """The number of rows of an expression."""
-        return int(self.sql(f"select count(*) as n from ({sql_of(expr)})")["n"][0].as_py())
-
-    # -- tables -----------------------------------------------------------------------------------
+        ...
 
     def keep(self, expr: ibis.Table, name: str = "step") -> ibis.Table:
         """The expression computed once and kept as a temporary table."""
-        self._made += 1
-        name = f"{name}_{self._made}"
-        self.execute(f'create temp table "{name}" as {sql_of(expr)}')
-        return self._named(name)
+        ...
 
     def drop(self, table: ibis.Table) -> None:
         """Forgets a table that `keep` or `arrow` made, and frees its memory."""
-        self.execute(f'drop table "{table.get_name()}"')
+        ...
+
+    def arrow(self, table: pa.Table, name: str = "given") -> ibis.Table:
+        """A small table in memory as an Ibis table."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was begun."""
+        ...
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine that reads files."""
 
     def parquet(self, path: str | Path, name: str) -> ibis.Table:
         """A Parquet file as a table, read when it is asked for."""
-        self.execute(f'create or replace view "{name}" as from {parquet_source(path)}')
-        return self._named(name)
-
-    def arrow(self, table: pa.Table, name: str = "given") -> ibis.Table:
-        """A table in memory as an Ibis table."""
-        self._made += 1
-        name = f"{name}_{self._made}"
-        self._raw.register(f"{name}_in", table)
-        self.execute(f'create temp table "{name}" as from "{name}_in"')
-        self._raw.unregister(f"{name}_in")
-        return self._named(name)
-
-    def _named(self, name: str) -> ibis.Table:
-        """The table or view `name` as an Ibis table: its columns and their types."""
-        lines = self._raw.sql(f'describe "{name}"').fetchall()
-        return self._ibis.table({line[0]: _ibis_type(line[1]) for line in lines}, name=name)
-
-    # -- ending -----------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Ends the connection and removes what was spilled."""
-        self._raw.close()
-        if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        ...
 
 
-_TYPES = {
-    "TINYINT": "int8",
-    "SMALLINT": "int16",
-    "INTEGER": "int32",
-    "BIGINT": "int64",
-    "HUGEINT": "int64",  # sums of whole numbers
-    "FLOAT": "float32",
-    "DOUBLE": "float64",
-    "VARCHAR": "string",
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-}
+def missing_extra(extra: str, error: ImportError) -> SettingError:
+    """What to install, for a package that could not be imported.
 
-
-def _ibis_type(name: str) -> str:
-    """What Ibis calls a type of DuckDB.
-
-    >>> _ibis_type("BIGINT"), _ibis_type("DECIMAL(18,3)")
-    ('int64', 'decimal(18,3)')
+    >>> print(missing_extra("spark", ImportError(name="pyspark.sql")))
+    clinical sets are prepared by engines that are extras; pyspark is not installed; pip install
+    'amodal[spark]'
     """
-    return _TYPES.get(name) or name.lower()
+    package = (error.name or "ibis").split(".")[0]
+    return SettingError(
+        f"clinical sets are prepared by engines that are extras; {package} is not installed; "
+        f"pip install 'amodal[{extra}]'"
+    )
 
 
 def sql_of(expr: Any, dialect: str = "duckdb") -> str:
@@ -171,25 +103,55 @@ def sql_of(expr: Any, dialect: str = "duckdb") -> str:
     WHERE
       `t0`.`a` > 1
     """
+    return _compiled(expr.op(), dialect)
+
+
+@lru_cache(maxsize=512)
+def _compiled(node: Any, dialect: str) -> str:
+    """The SQL of an expression's node: compiling takes longer than running it on small tables, and
+    the same preparation made again asks for the same."""
     import ibis
 
-    return str(ibis.to_sql(expr, dialect=dialect))
+    if dialect == "pyspark" and ibis.options.pyspark is None:
+        ibis.options.pyspark = _spark_options()
+    return str(ibis.to_sql(node.to_expr(), dialect=dialect))
 
 
-def quoted(text: str | Path) -> str:
-    """A text as a literal of SQL.
+@cache
+def _spark_options() -> Any:
+    """What ibis reads when it compiles for Spark, which its own backend would set: NaN is no null,
+    as on the other engines."""
+    from ibis.config import Config
 
-    >>> quoted("it's")
-    "'it''s'"
+    class Spark(Config):
+        treat_nan_as_null: bool = False
+
+    return Spark()
+
+
+def arrow_schema(expr: ibis.Table) -> pa.Schema:
+    """The columns of an expression and their Arrow types, the same whatever an engine returns.
+
+    >>> import ibis
+    >>> arrow_schema(ibis.table({"at": "timestamp", "n": "int8"}, name="t"))
+    at: timestamp[us]
+    n: int8
     """
-    return "'" + str(text).replace("'", "''") + "'"
+    import pyarrow as pa
+
+    special = {"timestamp": pa.timestamp("us"), "date": pa.date32(), "boolean": pa.bool_()}
+    return pa.schema(
+        [(name, special.get(str(t)) or getattr(pa, str(t))()) for name, t in expr.schema().items()]
+    )
 
 
-def parquet_source(path: str | Path) -> str:
-    """What a Parquet file is called in a query; characters that name many files are escaped."""
-    name = str(path)
-    if any(c in name for c in "*?["):
-        raise AmodalError(
-            f"a path must not hold '*', '?' or '['; {Path(name).name} does; choose another folder"
-        )
-    return f"read_parquet({quoted(name)})"
+def ibis_columns(schema: pa.Schema) -> dict[str, str]:
+    """What Ibis calls the types of Arrow columns.
+
+    >>> import pyarrow as pa
+    >>> ibis_columns(pa.schema([("at", pa.timestamp("us")), ("value", pa.float64())]))
+    {'at': 'timestamp', 'value': 'float64'}
+    """
+    special = {"double": "float64", "float": "float32", "bool": "boolean", "date32[day]": "date"}
+    found = {f.name: special.get(str(f.type), str(f.type)) for f in schema}
+    return {name: t.split("[")[0] for name, t in found.items()}

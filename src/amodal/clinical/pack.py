@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
 
-__all__ = ["carry_forward", "pack_codes", "pack_series", "pack_table", "pack_text", "standardise"]
+__all__ = [
+    "carry_forward",
+    "numbered",
+    "pack_codes",
+    "pack_series",
+    "pack_table",
+    "pack_text",
+    "standardise",
+]
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
@@ -29,6 +37,18 @@ def _ragged(row: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     has = counts > 0
     offsets = np.concatenate([[0], np.cumsum(counts[has])]).astype(np.int64)
     return offsets, np.where(has, np.cumsum(has) - 1, -1).astype(np.int64)
+
+
+def numbered(engine: Engine, t: ibis.Table, column: str) -> tuple[list[Any], ibis.Table]:
+    """(the distinct values of a column, ascending; a table of `column` and its `place` there)
+
+    Texts are in the order of their bytes, on every engine.
+    """
+    import ibis
+
+    place = ibis.row_number().over(order_by=column).cast("int64")
+    places = engine.keep(t.select(column).distinct().mutate(place=place), "places")
+    return engine.fetch(places.order_by("place"))[column].to_pylist(), places
 
 
 def pack_codes(
@@ -44,22 +64,12 @@ def pack_codes(
         types: names of the kinds.
         unit: of the times.
     """
-    import pyarrow as pa
-
     events = engine.keep(events, "codes")
-    found = engine.fetch(events.select("code").distinct())["code"].to_pylist()
-    vocabulary = sorted(found)
-    numbers = pa.table(
-        {
-            "code": pa.array(vocabulary, pa.string()),
-            "number": pa.array(range(len(vocabulary)), pa.int32()),
-        }
-    )
-    names = engine.arrow(numbers, "vocabulary")
+    vocabulary, names = numbered(engine, events, "code")
     known = events.inner_join(names, "code")
     t = engine.fetch(
         known.order_by("row", *code_order()).select(
-            "number",
+            number="place",
             row=known.row.cast("int32"),
             time=known.time.cast("float64"),
             kind=known.kind.cast("int16"),

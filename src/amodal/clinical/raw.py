@@ -12,14 +12,14 @@ import json
 import os
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amodal.clinical.engine import Engine, parquet_source, quoted
+from amodal.clinical.duck import DuckEngine, parquet_source, quoted
+from amodal.clinical.raw_table import RawTable, choose_columns, repeated_key
 from amodal.errors import DataError, StorageError
 
-__all__ = ["RawTable", "convert", "find_table", "header_of"]
+__all__ = ["convert", "find_table", "header_of"]
 
 _SUFFIXES = (".csv.gz", ".csv")
 _SQL = {"int": "BIGINT", "float": "DOUBLE", "text": "VARCHAR", "time": "TIMESTAMP"}
@@ -34,27 +34,6 @@ _WORDS = {
     "float": "a number",
     "time": "a time (YYYY-MM-DD hh:mm:ss)",
 }
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """What is read of one table.
-
-    Args:
-        name: of the file, without suffix; case does not count.
-        columns: column -> "int", "float", "text" or "time"; all of them are needed.
-        optional: the same of columns that some versions lack: null there.
-        key: columns that together occur once.
-        since: which version has the table, for error texts.
-        aliases: column -> a name that it has in other versions.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    optional: Mapping[str, str] = field(default_factory=dict)
-    key: tuple[str, ...] = ()
-    since: str = ""
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_table(folders: Iterable[Path], name: str) -> Path | None:
@@ -119,7 +98,7 @@ def _truncated(path: Path) -> StorageError:
 
 
 def convert(
-    engine: Engine,
+    engine: DuckEngine,
     path: Path,
     table: RawTable,
     folder: Path,
@@ -140,7 +119,7 @@ def convert(
         StorageError: the file cannot be read or is truncated.
     """
     names, _ = _first_line(path)
-    chosen = _choose(path, names, table)
+    chosen = choose_columns(path.name, names, table)
     stat = path.stat()
     wanted = None if only is None else [only[0], sorted(only[1])]
     made_from = [path.name, stat.st_size, stat.st_mtime_ns, names, sorted(chosen.items()), wanted]
@@ -165,23 +144,6 @@ def _used(table: RawTable, chosen: Mapping[str, str]) -> list[tuple[str, str, st
     return [(name, raw, kinds[name]) for name, raw in chosen.items()]
 
 
-def _choose(path: Path, names: list[str], table: RawTable) -> dict[str, str]:
-    """Our name of a column -> the file's."""
-    there = {n.lower(): n for n in names}
-    chosen: dict[str, str] = {}
-    for name in (*table.columns, *table.optional):
-        raw = there.get(name) or there.get(table.aliases.get(name, name))
-        if raw is not None:
-            chosen[name] = raw
-        elif name in table.columns:
-            since = f" ({table.since} has it)" if table.since else ""
-            raise DataError(
-                f"table {table.name} needs the column {name}{since}; {path.name} has "
-                f"{', '.join(names)[:120]}; use the file as it is published"
-            )
-    return chosen
-
-
 def _source(path: Path, types: Mapping[str, str]) -> str:
     """The call that reads the csv with the given types; other columns stay text."""
     names, end = _first_line(path)
@@ -193,7 +155,7 @@ def _source(path: Path, types: Mapping[str, str]) -> str:
 
 
 def _copy(
-    engine: Engine,
+    engine: DuckEngine,
     path: Path,
     table: RawTable,
     part: Path,
@@ -230,7 +192,7 @@ def _batches(
     import pyarrow.compute as compute
     import pyarrow.csv as pc
 
-    chosen = _choose(path, header_of(path), table)
+    chosen = choose_columns(path.name, header_of(path), table)
     convert = pc.ConvertOptions(
         column_types={raw: _arrow(kind) for _, raw, kind in _used(table, chosen)},
         include_columns=list(chosen.values()),
@@ -262,12 +224,12 @@ def _arrow(kind: str) -> Any:
     return types.get(kind) or pa.timestamp("us")
 
 
-def _bad_cells(engine: Engine, path: Path, table: RawTable) -> DataError:
+def _bad_cells(engine: DuckEngine, path: Path, table: RawTable) -> DataError:
     """Which column has cells of another type, and how many: read again, as text."""
     import duckdb
 
     names = header_of(path)
-    used = [u for u in _used(table, _choose(path, names, table)) if u[2] != "text"]
+    used = [u for u in _used(table, choose_columns(path.name, names, table)) if u[2] != "text"]
     counts = [
         f'count(*) filter (try_cast("{raw}" as {_SQL[kind]}) is null and "{raw}" is not null)'
         for _, raw, kind in used
@@ -289,12 +251,9 @@ def _bad_cells(engine: Engine, path: Path, table: RawTable) -> DataError:
     )
 
 
-def _check_key(engine: Engine, part: Path, table: RawTable) -> None:
+def _check_key(engine: DuckEngine, part: Path, table: RawTable) -> None:
     key = ", ".join(f'"{k}"' for k in table.key)
     query = f"select count(*) - count(distinct ({key})) as n from {parquet_source(part)}"
     repeated = engine.sql(query)["n"][0].as_py()
     if repeated:
-        raise DataError(
-            f"each {' and '.join(table.key)} occurs once in table {table.name}; {repeated} lines "
-            "repeat one; keep one of them"
-        )
+        raise repeated_key(table, repeated)

@@ -24,9 +24,9 @@ def floor_days(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
 
 def midnight(time: ibis.Value) -> ibis.Value:
     """The midnight with which the day of `time` begins."""
-    return time.truncate("D")
+    return time.date().cast("timestamp")
 
 
 def days_of_dates(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
     """Days from the date of `earlier` to the date of `later`: 0 on the same day."""
-    return (seconds(midnight(later), midnight(earlier)) // DAY).cast("int64")
+    return later.date().delta(earlier.date(), unit="day").cast("int64")

@@ -1,4 +1,4 @@
-"""One run of a preparation: the engine, and the folder where converted tables wait."""
+"""One run of a preparation: the engine, and where raw tables come from."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from amodal.clinical.engine import Engine
-from amodal.clinical.raw import RawTable, convert
-from amodal.errors import StorageError
+from amodal.clinical.bigquery import BigQueryEngine, GoogleWarehouse, Published, published_table
+from amodal.clinical.duck import DuckEngine
+from amodal.clinical.engine import ENGINES
+from amodal.clinical.raw import convert
+from amodal.clinical.raw_table import RawTable, repeated_key
+from amodal.clinical.spark import SparkEngine
+from amodal.errors import SettingError, StorageError
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Machine", "Workspace"]
+__all__ = ["Machine", "Tables", "Workspace"]
 
 
 @dataclass(frozen=True)
@@ -25,34 +28,58 @@ class Machine:
     """What a preparation may use.
 
     Args:
-        threads: of DuckDB.
-        memory: of DuckDB; more is spilled to disk.
+        threads: of DuckDB, and of a local Spark.
+        memory: of DuckDB (800MB by default; more is spilled to disk), and of a local Spark (2GB).
         keep_tables: leave the converted tables beside OUT for the next preparation.
+        engine: one of `ENGINES`.
+        session: a SparkSession, or a BigQuery client, that there is; None makes one.
     """
 
     threads: int = 2
-    memory: str = "800MB"
+    memory: str | None = None
     keep_tables: bool = False
+    engine: str = "duckdb"
+    session: Any = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise SettingError(
+                f"the engine is {', '.join(ENGINES[:-1])} or {ENGINES[-1]}; got {self.engine!r}; "
+                "choose one of these"
+            )
+
+    def warehouse(self) -> Any:
+        """BigQuery, as `session` or by a client of its own."""
+        ready = hasattr(self.session, "columns")
+        return self.session if ready else GoogleWarehouse(self.session)
+
+
+class Tables(Protocol):
+    """Where the tables of one copy of a database are: in folders, or published."""
+
+    def path(self, name: str, *, needed: bool = True) -> Any:
+        """The file or the full name of a table; an error, or None, where there is none."""
+        ...
 
 
 class Workspace:
-    """Raw tables of one database as Ibis tables, each converted once.
+    """Raw tables of one database as Ibis tables, and the engine that they live in.
 
-    Beside OUT lies a hidden folder ``.OUT.tables`` with the converted tables: a preparation that
-    was stopped goes on from them. It holds patient data, and is removed when the preparation ends
-    well.
+    Files are converted to Parquet once, by DuckDB, whichever engine reads them then. Beside OUT
+    lies a hidden folder ``.OUT.tables`` with the converted tables: a preparation that was stopped
+    goes on from them. It holds patient data, and is removed when the preparation ends well.
 
     Args:
-        find: name of a table -> its file.
+        found: where the tables are.
         tables: name -> what is read of it.
         out: where the data set goes; None for a temporary folder.
-        machine: threads, memory.
+        machine: engine, threads, memory.
         say: is told what is being done.
     """
 
     def __init__(
         self,
-        find: Callable[[str], Path | None],
+        found: Tables,
         tables: Mapping[str, RawTable],
         *,
         out: str | Path | None = None,
@@ -60,33 +87,53 @@ class Workspace:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.machine = machine or Machine()
-        self._find, self._tables, self._say = find, tables, say or (lambda line: None)
+        self._found, self._tables, self._say = found, tables, say or (lambda line: None)
         self.sources: dict[str, dict[str, Any]] = {}
         self._temporary = out is None
-        if out is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="amodal-tables-"))
+        if isinstance(found, Published):
+            self.engine: Any = BigQueryEngine(found.warehouse)
         else:
-            out = Path(out).expanduser().resolve()
-            self._folder = out.with_name(f".{out.name}.tables")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"{self._folder} could not be made: {error.strerror}; choose another OUT"
-            ) from None
-        self.engine = Engine(
-            threads=self.machine.threads,
-            memory=self.machine.memory,
-            spill=self._folder / "spill",
-        )
+            self._folder = _beside(out)
+            self._local()
+
+    def _local(self) -> None:
+        """DuckDB, which reads the files, and Spark where that runs the rules."""
+        ask, spill = self.machine, self._folder / "spill"
+        spark = ask.engine == "spark"
+        memory = "800MB" if spark else ask.memory or "800MB"
+        self._reader = DuckEngine(threads=ask.threads, memory=memory, spill=spill)
+        self.engine = self._reader
+        if spark:
+            self.engine = SparkEngine(
+                session=ask.session, threads=ask.threads, memory=ask.memory or "2GB", folder=spill
+            )
+
+    def has(self, name: str) -> bool:
+        """Whether there is a table `name`."""
+        return self._found.path(name, needed=False) is not None
 
     def table(self, name: str, *, only: tuple[str, Collection[Any]] | None = None) -> ibis.Table:
         """The raw table `name`, or its lines of which a column has `only` some values."""
-        path = self._find(name)
-        self.say(f"reading {path.name}")
-        self.sources[name] = {"file": path.name, "bytes": path.stat().st_size}
-        made = convert(self.engine, path, self._tables[name], self._folder, only=only)
+        source = self._found.path(name)
+        if isinstance(self._found, Published):
+            return self._published(source, self._tables[name], only)
+        self.say(f"reading {source.name}")
+        self.sources[name] = {"file": source.name, "bytes": source.stat().st_size}
+        made = convert(self._reader, source, self._tables[name], self._folder, only=only)
         return self.engine.parquet(made, name)
+
+    def _published(
+        self, full: str, table: RawTable, only: tuple[str, Collection[Any]] | None
+    ) -> ibis.Table:
+        self.say(f"reading {full}")
+        self.sources[table.name] = {"table": full}
+        columns = self._found.warehouse.columns(full)
+        t = published_table(full, columns, table)
+        if table.key:
+            repeated = self.engine.count(t) - self.engine.count(t.select(*table.key).distinct())
+            if repeated:
+                raise repeated_key(table, repeated)
+        return t if only is None else t.filter(t[only[0]].isin(sorted(only[1])))
 
     def say(self, line: str) -> None:
         """Tells what is being done."""
@@ -95,15 +142,27 @@ class Workspace:
     def __enter__(self) -> Workspace:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.engine.close()
+        if isinstance(self._found, Published):
+            return
+        if self.engine is not self._reader:
+            self._reader.close()
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
-        if self._temporary or (error is None and not self.machine.keep_tables):
+        if self._temporary or (raised[1] is None and not self.machine.keep_tables):
             shutil.rmtree(self._folder, ignore_errors=True)
-        elif not any(self._folder.iterdir()):
-            self._folder.rmdir()
+
+
+def _beside(out: str | Path | None) -> Path:
+    """The folder beside OUT where tables wait; a temporary one where there is no OUT."""
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="amodal-tables-"))
+    out = Path(out).expanduser().resolve()
+    folder = out.with_name(f".{out.name}.tables")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} could not be made: {error.strerror}; choose another OUT"
+        ) from None
+    return folder

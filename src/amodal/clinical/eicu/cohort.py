@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amodal.clinical.cohort_rules import first_rule, nulls_last
+
 if TYPE_CHECKING:
     import ibis
 
@@ -65,13 +67,6 @@ def ages(patient: ibis.Table) -> ibis.Table:
     )
 
 
-def _removed_by(checks: dict[str, ibis.Value]) -> ibis.Value:
-    """The first rule whose condition holds; a condition that is unknown holds."""
-    import ibis
-
-    return ibis.cases(*((bad.fill_null(True), rule) for rule, bad in checks.items()), else_=None)
-
-
 def muse_candidates(patient: ibis.Table) -> ibis.Table:
     """All unit stays; kept: 720 to 14,400 minutes, numeric age of 18 to 89.
 
@@ -82,7 +77,7 @@ def muse_candidates(patient: ibis.Table) -> ibis.Table:
     start = -t.hospitaladmitoffset
     order = {
         "group_by": "patienthealthsystemstayid",
-        "order_by": ["unitvisitnumber", "patientunitstayid"],
+        "order_by": [*nulls_last(t.unitvisitnumber), "patientunitstayid"],
     }
     t = t.mutate(start=start)
     following = t.start.lead().over(**order)
@@ -92,7 +87,7 @@ def muse_candidates(patient: ibis.Table) -> ibis.Table:
         t.unitdischargeoffset > MUSE_MAX_MINUTES,
         (t.years < 18) | t.over_89,
     )
-    return t.mutate(removed_by=_removed_by(dict(zip(MUSE_RULES, checks, strict=True))))
+    return t.mutate(removed_by=first_rule(MUSE_RULES, checks))
 
 
 def mortality_candidates(patient: ibis.Table) -> ibis.Table:
@@ -107,7 +102,7 @@ def mortality_candidates(patient: ibis.Table) -> ibis.Table:
         t.years < 18,
         t.unitdischargeoffset <= PREDICTION_MINUTE,
     )
-    return t.mutate(removed_by=_removed_by(dict(zip(MORTALITY_RULES, checks, strict=True))))
+    return t.mutate(removed_by=first_rule(MORTALITY_RULES, checks))
 
 
 def merged_stays(patient: ibis.Table) -> ibis.Table:
@@ -129,7 +124,7 @@ def merged_stays(patient: ibis.Table) -> ibis.Table:
     )
     order = {
         "group_by": ["patienthealthsystemstayid", "icu"],
-        "order_by": ["start", "unitvisitnumber", "patientunitstayid"],
+        "order_by": [*nulls_last(t.start, t.unitvisitnumber), "patientunitstayid"],
     }
     t = t.mutate(ended=t.stop.max().over(ibis.window(**order, rows=(None, -1))))
     first = ((t.start - t.ended) > MERGE_MINUTES).fill_null(True) | ~t.icu
@@ -161,4 +156,4 @@ def readmission_candidates(patient: ibis.Table) -> ibis.Table:
         t.years < 18,
         t.unitdischargestatus != "Alive",
     )
-    return t.mutate(removed_by=_removed_by(dict(zip(READMISSION_RULES, checks, strict=True))))
+    return t.mutate(removed_by=first_rule(READMISSION_RULES, checks))

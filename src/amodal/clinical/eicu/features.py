@@ -8,16 +8,14 @@ from amodal.clinical.choices import Choices
 from amodal.clinical.concepts import concepts, item_lines
 from amodal.clinical.eicu import events as rules
 from amodal.clinical.eicu.events import APACHE_FEATURES, KINDS, CodeTables
-from amodal.clinical.eicu.layout import EicuRaw
-from amodal.clinical.pack import carry_forward, pack_codes, pack_series, pack_table, standardise
+from amodal.clinical.features import Features, code_features, concept_features
+from amodal.clinical.pack import carry_forward, numbered, pack_series, pack_table, standardise
 from amodal.clinical.workspace import Workspace
-from amodal.types import Modality
-from amodal.values import Values
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Cohort", "Features", "demographics", "make_modality"]
+__all__ = ["Cohort", "demographics", "make_modality"]
 
 
 class Cohort(NamedTuple):
@@ -34,74 +32,44 @@ class Cohort(NamedTuple):
     n: int
 
 
-class Features(NamedTuple):
-    """A modality with its values, and what is to be said of how it was made."""
-
-    modality: Modality
-    values: Values
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
-def make_modality(
-    name: str, work: Workspace, raw: EicuRaw, cohort: Cohort, choices: Choices
-) -> Features:
+def make_modality(name: str, work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     """The modality `name` of the rows, by the protocol chosen."""
-    return _MAKERS[choices.protocol, name](work, raw, cohort)
+    return _MAKERS[choices.protocol, name](work, cohort)
 
 
 def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
     tables = CodeTables(*(work.table(name) for name in CodeTables._fields))
-    events = work.engine.keep(rule(cohort.members, tables), "codes")
-    modality, values = pack_codes(work.engine, "codes", events, cohort.n, types=KINDS, unit=unit)
-    found = work.engine.fetch(events.group_by("kind").agg(rows=events.row.nunique()))
-    rows = dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
-    told = {kind: {"rows": rows.get(k, 0)} for k, kind in enumerate(KINDS)}
-    return Features(modality, values, told)
+    events = rule(cohort.members, tables)
+    return code_features(work.engine, events, cohort.n, kinds=KINDS, unit=unit)
 
 
-def _muse_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _muse_codes(work: Workspace, cohort: Cohort) -> Features:
     return _codes(work, cohort, rules.muse_codes, "minutes")
 
 
-def _clean_codes(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_codes(work: Workspace, cohort: Cohort) -> Features:
     return _codes(work, cohort, rules.clean_codes, "hours")
 
 
-def _muse_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
-    import pyarrow as pa
-
+def _muse_labs(work: Workspace, cohort: Cohort) -> Features:
     t = work.engine.keep(rules.muse_labs(cohort.members, work.table("lab")), "labs")
-    names = sorted(work.engine.fetch(t.select("labname").distinct())["labname"].to_pylist())
-    place = pa.table({"labname": pa.array(names, pa.string()), "concept": range(len(names))})
-    t = t.inner_join(work.engine.arrow(place, "place"), "labname").drop("labname")
+    names, places = numbered(work.engine, t, "labname")
+    t = t.inner_join(places, "labname").rename(concept="place").drop("labname")
     modality, values = pack_series(work.engine, "labs", t, cohort.n, features=names, unit="minutes")
     scaled, stats = standardise(values)
     return Features(modality, carry_forward(scaled), {"items": len(names), "scale": stats})
 
 
-def _clean_labs(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_labs(work: Workspace, cohort: Cohort) -> Features:
     lines = item_lines("eicu", "labs")
     lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
-    t = work.engine.keep(
-        rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items")), "labs"
-    )
-    fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
-    modality, values = pack_series(
-        work.engine,
-        "labs",
-        rules.kept_labs(t),
-        cohort.n,
-        features=[c.name for c in concepts("labs")],
-        unit="hours",
-    )
-    told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
-    return Features(modality, values, told)
+    t = rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items"))
+    return concept_features(work.engine, "labs", t, rules.kept_labs, cohort.n)
 
 
-def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_vitals(work: Workspace, cohort: Cohort) -> Features:
     tables, notes = {"vitalPeriodic": work.table("vitalPeriodic")}, ()
-    if raw.path("vitalAperiodic", needed=False) is not None:
+    if work.has("vitalAperiodic"):
         tables["vitalAperiodic"] = work.table("vitalAperiodic")
     else:
         notes = ("RAW has no table vitalAperiodic: no pressures by cuff",)
@@ -117,7 +85,7 @@ def _clean_vitals(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
     return Features(modality, values, {}, notes)
 
 
-def _apache(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _apache(work: Workspace, cohort: Cohort) -> Features:
     modality, values = pack_table(
         work.engine,
         "apache",
@@ -157,11 +125,11 @@ def _plausible(value: ibis.Value, low: float, high: float) -> ibis.Value:
     return ibis.cases((value.between(low, high).fill_null(False), value), else_=None)
 
 
-def _muse_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _muse_demographics(work: Workspace, cohort: Cohort) -> Features:
     return _demographics(work, cohort, ("age",), ("sex", "ethnicity"))
 
 
-def _clean_demographics(work: Workspace, raw: EicuRaw, cohort: Cohort) -> Features:
+def _clean_demographics(work: Workspace, cohort: Cohort) -> Features:
     numeric = ("age", "over_89", "height_cm", "weight_kg", "hours_in_hospital", "unit_visit")
     return _demographics(work, cohort, numeric, ("sex", "unit_type"))
 

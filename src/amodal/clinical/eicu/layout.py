@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amodal.clinical.raw import RawTable, find_table
+from amodal.clinical.bigquery import Published, Warehouse, check_published
+from amodal.clinical.raw import find_table
+from amodal.clinical.raw_table import RawTable
 from amodal.errors import DataError, StorageError
 
-__all__ = ["APACHE_COLUMNS", "EDITIONS", "TABLES", "Edition", "EicuRaw", "edition_of", "find_eicu"]
+__all__ = [
+    "APACHE_COLUMNS",
+    "EDITIONS",
+    "TABLES",
+    "Edition",
+    "EicuRaw",
+    "edition_of",
+    "find_eicu",
+    "published_eicu",
+]
 
 APACHE_COLUMNS = (
     "intubated",
@@ -172,6 +183,12 @@ def find_eicu(raw: str | Path) -> EicuRaw:
             else "name the folder that holds patient.csv.gz"
         )
     )
+
+
+def published_eicu(warehouse: Warehouse, raw: str) -> Published:
+    """The tables that are published in `raw`, as "physionet-data.eicu_crd"."""
+    check_published(raw, "physionet-data.eicu_crd")
+    return Published(warehouse, "eICU-CRD", dict.fromkeys(TABLES, (raw,)), TABLES)
 
 
 def edition_of(stays: int) -> Edition | None:

@@ -6,19 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from amodal.clinical.assemble import Prepared, assemble, parquet_bytes
-from amodal.clinical.choices import Choices, choose
-from amodal.clinical.cohort_report import cohort_report, report_files
+from amodal.clinical.assemble import Prepared
+from amodal.clinical.choices import Choices, check_edition, choose
+from amodal.clinical.cohort_rules import removed_counts
 from amodal.clinical.eicu import cohort as rules
 from amodal.clinical.eicu import labels
 from amodal.clinical.eicu.features import Cohort, make_modality
-from amodal.clinical.eicu.layout import TABLES, EicuRaw, edition_of, find_eicu
+from amodal.clinical.eicu.layout import TABLES, Edition, edition_of, find_eicu, published_eicu
+from amodal.clinical.finish import (
+    Source,
+    Told,
+    features_of,
+    prepare_into,
+    report_beside,
+    to_dataset,
+)
 from amodal.clinical.workspace import Machine, Workspace
-from amodal.data.store import check_target_folder, save_dataset
+from amodal.data.store import check_target_folder
 from amodal.disclosure import is_small
-from amodal.errors import DataError, SettingError
+from amodal.errors import DataError
 from amodal.types import Task
 
 if TYPE_CHECKING:
@@ -28,6 +34,8 @@ __all__ = ["eicu_choices", "prepare_eicu"]
 
 _MUSE_2_0 = {"unit stays": 158_248, "patients": 120_892}
 """What the `muse` rules leave of version 2.0 (published)."""
+_COLUMNS = {"row_id": "patientunitstayid", "patient": "uniquepid", "hospital": "hospitalid"}
+_KEPT = ("patientunitstayid", "uniquepid", "hospitalid", "outcome", "ethnicity", "unittype")
 _TRANSFERS = (
     "a next unit stay of the same hospital stay counts as readmission: mostly transfers between "
     "units"
@@ -42,11 +50,6 @@ def eicu_choices(*, task: str, protocol: str = "clean", **asked: Any) -> Choices
     >>> eicu_choices(task="mortality", protocol="muse").modalities
     ('codes', 'labs', 'apache', 'demographics')
     """
-    if task not in ("mortality", "readmission") or protocol not in ("clean", "muse"):
-        raise SettingError(
-            "the task is mortality or readmission and the protocol clean or muse; got "
-            f"{task!r} and {protocol!r}; choose of these"
-        )
     muse = protocol == "muse"
     deaths = ("icu",) if muse else ("hospital", "icu")
     third = "apache" if muse else "vitals"
@@ -72,11 +75,12 @@ def prepare_eicu(
     """A data set of one row for each stay in intensive care, from the official folder of eICU-CRD.
 
     Args:
-        raw: the folder that holds ``patient.csv.gz`` and the other tables, csv or csv.gz.
+        raw: the folder that holds ``patient.csv.gz`` and the other tables, csv or csv.gz;
+            with engine "bigquery" where they are published, as ``physionet-data.eicu_crd``.
         out: where to write the data set and its cohort report; None writes nothing.
         choices: from `eicu_choices`.
         edition: "any", or "full" or "demo" to refuse the other.
-        machine: threads and memory.
+        machine: engine, threads and memory.
         say: is told what is being done.
 
     Returns:
@@ -88,15 +92,15 @@ def prepare_eicu(
     """
     if out is not None:
         check_target_folder(out)
-    found = find_eicu(raw)
+    machine = machine or Machine()
+    if machine.engine == "bigquery":
+        found = published_eicu(machine.warehouse(), str(raw))
+    else:
+        found = find_eicu(raw)
     for name in ("patient", *(t for m in choices.modalities for t in _NEEDED[m])):
         found.path(name)
-    with Workspace(found.path, TABLES, out=out, machine=machine, say=say) as work:
-        prepared = _prepare(work, found, choices, edition)
-        if out is not None:
-            work.say("writing the data set")
-            save_dataset(prepared.data, out, beside=prepared.beside)
-    return prepared
+    work = Workspace(found, TABLES, out=out, machine=machine, say=say)
+    return prepare_into(work, out, lambda work: _prepare(work, choices, edition))
 
 
 _NEEDED = {
@@ -108,43 +112,41 @@ _NEEDED = {
 }
 
 
-def _prepare(work: Workspace, found: EicuRaw, choices: Choices, edition: str) -> Prepared:
+def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     patient = work.table("patient")
     stays = work.engine.count(patient)
     known = edition_of(stays)
     _check_edition(edition, stays)
     candidates = _candidates(work, patient, choices)
     cohort = _cohort(work, candidates, patient, choices)
-    made = {}
-    for name in choices.modalities:
-        work.say(f"making {name}")
-        made[name] = make_modality(name, work, found, cohort, choices)
+    made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
-    provenance = {
-        "source": "eICU-CRD",
-        "edition": known.name if known else "",
-        "choices": choices.to_json(),
-        "tables": work.sources,
-        "made": {name: f.facts for name, f in made.items()},
-    }
-    data = assemble(
-        _row_columns(rows),
-        {name: (f.modality, f.values) for name, f in made.items()},
-        _task(choices),
-        choices,
-        provenance=provenance,
+    source = Source("eICU-CRD", known.name if known else "", _COLUMNS)
+    data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
+    muse, mortality = choices.protocol == "muse", choices.task == "mortality"
+    notes = [_TRANSFERS] if muse and not mortality else []
+    notes += [note for f in made.values() for note in f.notes]
+    notes += _comparator(work, cohort, choices)
+    if known is None:
+        notes.append("RAW is no published edition as a whole: no counts to compare with")
+    told = Told(
+        "unit stays" if muse or mortality else "stays (units merged)",
+        removed_counts(work.engine, candidates, _rules(choices)),
+        _KEPT,
+        expected=_expected(data, rows, choices, known),
+        notes=notes,
     )
-    notes = [note for f in made.values() for note in f.notes]
-    notes += _comparator(work, found, cohort, choices)
-    removed = _removed(work, candidates, choices)
-    return _finish(data, rows, removed, (choices, known, notes))
+    return report_beside(data, rows, choices=choices, source=source, told=told)
+
+
+def _rules(choices: Choices) -> tuple[str, ...]:
+    if choices.protocol == "muse":
+        return rules.MUSE_RULES
+    return rules.MORTALITY_RULES if choices.task == "mortality" else rules.READMISSION_RULES
 
 
 def _check_edition(edition: str, stays: int) -> None:
-    if edition not in ("any", "full", "demo"):
-        raise SettingError(
-            f"the edition is any, full or demo; got {edition!r}; choose one of these"
-        )
+    check_edition(edition)
     full = stays > 100_000
     if edition != "any" and (edition == "full") != full:
         raise DataError(
@@ -191,19 +193,6 @@ def _cohort(
     return Cohort(stays, members, work.engine.count(stays))
 
 
-def _row_columns(rows: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "row_id": rows["patientunitstayid"],
-            "target": rows["target"],
-            "patient": rows["uniquepid"],
-            "hospital": rows["hospitalid"],
-        }
-    )
-
-
 def _task(choices: Choices) -> Task:
     if choices.task == "mortality":
         where = "hospital" if choices.outcome == "hospital" else "unit"
@@ -213,20 +202,9 @@ def _task(choices: Choices) -> Task:
     return Task("binary", ("not readmitted", "readmitted"), "readmission to intensive care")
 
 
-def _removed(work: Workspace, candidates: ibis.Table, choices: Choices) -> dict[str, int]:
-    """Rule -> candidates that it removed, in the order of the rules."""
-    t = candidates.filter(candidates.removed_by.notnull())
-    found = work.engine.fetch(t.group_by("removed_by").agg(n=t.count()))
-    counts = dict(zip(found["removed_by"].to_pylist(), found["n"].to_pylist(), strict=True))
-    order = rules.MORTALITY_RULES if choices.task == "mortality" else rules.READMISSION_RULES
-    if choices.protocol == "muse":
-        order = rules.MUSE_RULES
-    return {rule: counts.get(rule, 0) for rule in order}
-
-
-def _comparator(work: Workspace, found: EicuRaw, cohort: Cohort, choices: Choices) -> list[str]:
+def _comparator(work: Workspace, cohort: Cohort, choices: Choices) -> list[str]:
     """How well APACHE IVa itself predicts, where its predictions are there."""
-    if choices.task != "mortality" or found.path("apachePatientResult", needed=False) is None:
+    if choices.task != "mortality" or not work.has("apachePatientResult"):
         return []
     t = work.table("apachePatientResult")
     hospital = choices.outcome == "hospital"
@@ -247,36 +225,12 @@ def _comparator(work: Workspace, found: EicuRaw, cohort: Cohort, choices: Choice
     ]
 
 
-def _finish(data: Any, rows: Any, removed: dict[str, int], told: tuple) -> Prepared:
-    choices, known, notes = told
-    muse = choices.protocol == "muse"
-    if muse and choices.task == "readmission":
-        notes = [_TRANSFERS, *notes]
-    if known is None:
-        notes = [*notes, "RAW is no published edition as a whole: no counts to compare with"]
-    expected = []
-    if muse and known is not None and known.name == "2.0":
-        patients = len(set(rows["uniquepid"].to_pylist()))
-        expected = [
-            ("unit stays", _MUSE_2_0["unit stays"], len(data)),
-            ("patients", _MUSE_2_0["patients"], patients),
-        ]
-    report = cohort_report(
-        data,
-        title=f"eICU-CRD {known.name if known else 'of unknown edition'}",
-        choices=choices.to_json(),
-        removed=removed,
-        candidates="unit stays" if muse or choices.task == "mortality" else "stays (units merged)",
-        outcome=np.array(rows["outcome"].to_pylist(), dtype=str),
-        flags={},
-        expected=expected,
-        notes=notes,
-    )
-    keep = ("patientunitstayid", "uniquepid", "hospitalid", "outcome", "ethnicity", "unittype")
-    beside = {**report_files(report), "cohort.parquet": parquet_bytes(rows.select(keep))}
-    warnings = tuple(
-        f"{e['what']}: {e['published']:,} published, {e['found']:,} found"
-        for e in report["expected"]
-        if not e["agrees"]
-    )
-    return Prepared(data, report, beside, warnings)
+def _expected(data: Any, rows: Any, choices: Choices, known: Edition | None) -> list[tuple]:
+    """Counts published of the `muse` cohort of 2.0."""
+    if choices.protocol != "muse" or known is None or known.name != "2.0":
+        return []
+    patients = len(set(rows["uniquepid"].to_pylist()))
+    return [
+        ("unit stays", _MUSE_2_0["unit stays"], len(data)),
+        ("patients", _MUSE_2_0["patients"], patients),
+    ]

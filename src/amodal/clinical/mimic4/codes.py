@@ -56,7 +56,7 @@ def _events(t: ibis.Table, kind: int, *, after: ibis.Value, unit: int) -> ibis.T
         "row",
         time=after.cast("float64") / unit,
         kind=ibis.literal(kind, "int64"),
-        seq=seq.cast("int64"),
+        seq=seq.cast("int64").fill_null(0),
         code=t.code.strip(),
     )
     return t.filter(t.code.notnull() & (t.code != "") & t.time.notnull())
@@ -154,7 +154,10 @@ def _prescriptions(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     if tables.poe is not None:
         orders = tables.poe.group_by("poe_id").agg(ordertime=tables.poe.ordertime.max())
         t = t.left_join(orders, "poe_id").drop("poe_id_right")
-        later = ibis.greatest(t.starttime, t.ordertime.fill_null(t.starttime))
+        # one of both may be null, and greatest() of null differs between engines
+        later = ibis.greatest(
+            t.starttime.fill_null(t.ordertime), t.ordertime.fill_null(t.starttime)
+        )
         t = t.mutate(starttime=later)
     t = t.inner_join(members, "hadm_id")
     t = t.filter(t.starttime <= t.end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amodal.clinical.cohort_rules import first_rule
 from amodal.clinical.times import MINUTE, midnight, seconds
 
 if TYPE_CHECKING:
@@ -50,13 +51,6 @@ _DIED = ("DIED", "DEAD/EXPIRED")
 _PLANNED = ("ELECTIVE", "SURGICAL SAME DAY ADMISSION")
 
 
-def _removed_by(checks: dict[str, ibis.Value]) -> ibis.Value:
-    """The first rule whose condition holds; a condition that is unknown holds."""
-    import ibis
-
-    return ibis.cases(*((bad.fill_null(True), rule) for rule, bad in checks.items()), else_=None)
-
-
 def _with_patient(stays: ibis.Table, patients: ibis.Table) -> ibis.Table:
     """Beside each stay the patient's sex, death and age at admission."""
     known = patients.select("subject_id", "gender", "anchor_age", "anchor_year", "dod")
@@ -86,7 +80,7 @@ def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
         (t.age < 18) | (t.age > OLDEST),
         t.hospital_expire_flag != 0,
     )
-    return t.mutate(removed_by=_removed_by(dict(zip(MUSE_RULES, checks, strict=True))))
+    return t.mutate(removed_by=first_rule(MUSE_RULES, checks))
 
 
 def merged_stays(admissions: ibis.Table) -> ibis.Table:
@@ -145,7 +139,7 @@ def clean_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table
         t.discharge_location.isin(_TRANSFER).fill_null(False),
         (t.dod < midnight(t.dischtime)).fill_null(False),
     )
-    return t.mutate(removed_by=_removed_by(dict(zip(CLEAN_RULES, checks, strict=True))))
+    return t.mutate(removed_by=first_rule(CLEAN_RULES, checks))
 
 
 def _stays(t: ibis.Table) -> ibis.Table:

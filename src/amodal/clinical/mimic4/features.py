@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amodal.clinical.choices import Choices
-from amodal.clinical.concepts import concepts, item_lines
+from amodal.clinical.concepts import item_lines
+from amodal.clinical.features import Features, code_features, concept_features, rows_by_kind
 from amodal.clinical.mimic4 import codes as code_rules
 from amodal.clinical.mimic4 import measurements as measured
 from amodal.clinical.mimic4 import patient_facts as facts
 from amodal.clinical.mimic4.codes import CodeTables
-from amodal.clinical.mimic4.layout import Mimic4Raw
 from amodal.clinical.pack import (
     carry_forward,
+    numbered,
     pack_codes,
     pack_series,
     pack_table,
@@ -21,13 +22,12 @@ from amodal.clinical.pack import (
 )
 from amodal.clinical.workspace import Workspace
 from amodal.disclosure import shown_count
-from amodal.types import Modality
 from amodal.values import Values
 
 if TYPE_CHECKING:
     import ibis
 
-__all__ = ["Cohort", "Features", "make_modality"]
+__all__ = ["Cohort", "make_modality"]
 
 
 class Cohort(NamedTuple):
@@ -48,95 +48,75 @@ class Cohort(NamedTuple):
     n: int
 
 
-class Features(NamedTuple):
-    """A modality with its values, and what is to be said of how it was made."""
-
-    modality: Modality
-    values: Values
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
-
-
-def make_modality(
-    name: str, work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices
-) -> Features:
+def make_modality(name: str, work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     """The modality `name` of the rows, by the protocol chosen."""
-    return _MAKERS[choices.protocol, name](work, raw, cohort, choices)
+    return _MAKERS[choices.protocol, name](work, cohort, choices)
 
 
 # -- codes ----------------------------------------------------------------------------------------
 
 
-def _code_tables(work: Workspace, raw: Mimic4Raw, choices: Choices) -> CodeTables:
+def _code_tables(work: Workspace, choices: Choices) -> CodeTables:
     names = ("diagnoses_icd", "d_icd_diagnoses", "procedures_icd", "d_icd_procedures")
     tables = [work.table(name) for name in (*names, "prescriptions")]
     poe = drg = None
-    if choices.protocol == "clean" and raw.path("poe", needed=False) is not None:
+    if choices.protocol == "clean" and work.has("poe"):
         poe = work.table("poe")
-    if choices.predict_at == "coding" and raw.path("drgcodes", needed=False) is not None:
+    if choices.predict_at == "coding" and work.has("drgcodes"):
         drg = work.table("drgcodes")
     return CodeTables(*tables, poe, drg)
 
 
-def _muse_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
-    tables = _code_tables(work, raw, choices)
+def _muse_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
+    tables = _code_tables(work, choices)
     every = work.engine.keep(code_rules.all_muse_codes(cohort.members, tables), "all_codes")
     last = work.engine.keep(
         code_rules.last_codes(every, code_rules.LAST_CODES, first_kind=0), "last_codes"
     )
-    modality, values = pack_codes(
-        work.engine, "codes", last, cohort.n, types=code_rules.MUSE_KINDS, unit="minutes"
-    )
-    before, after = (_rows_by_kind(work, t) for t in (every, last))
+    kinds = code_rules.MUSE_KINDS
+    modality, values = pack_codes(work.engine, "codes", last, cohort.n, types=kinds, unit="minutes")
+    before, after = (rows_by_kind(work.engine, t, kinds) for t in (every, last))
     notes = tuple(
-        f"{kind} codes: {shown_count(before.get(k, 0), cohort.n)} rows have one before the cut to "
-        f"the last {code_rules.LAST_CODES}, {shown_count(after.get(k, 0), cohort.n)} after it"
-        for k, kind in enumerate(code_rules.MUSE_KINDS)
+        f"{kind} codes: {shown_count(b, cohort.n)} rows have one before the cut to "
+        f"the last {code_rules.LAST_CODES}, {shown_count(a, cohort.n)} after it"
+        for kind, b, a in zip(kinds, before, after, strict=True)
     )
     told = {
-        kind: {"rows_before_cut": before.get(k, 0), "rows_after_cut": after.get(k, 0)}
-        for k, kind in enumerate(code_rules.MUSE_KINDS)
+        kind: {"rows_before_cut": b, "rows_after_cut": a}
+        for kind, b, a in zip(kinds, before, after, strict=True)
     }
     return Features(modality, values, told, notes)
 
 
-def _rows_by_kind(work: Workspace, t: ibis.Table) -> dict[int, int]:
-    found = work.engine.fetch(t.group_by("kind").agg(rows=t.row.nunique()))
-    return dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
-
-
-def _clean_codes(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
-    tables = _code_tables(work, raw, choices)
+def _clean_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
+    tables = _code_tables(work, choices)
     coding = choices.predict_at == "coding"
     events = code_rules.clean_codes(
         cohort.rows, cohort.members, cohort.admissions, tables, coding=coding
     )
     kinds = code_rules.CLEAN_KINDS if coding else code_rules.CLEAN_KINDS[:3]
-    events = work.engine.keep(events, "codes")
-    modality, values = pack_codes(work.engine, "codes", events, cohort.n, types=kinds, unit="hours")
-    rows = _rows_by_kind(work, events)
-    told = {kind: {"rows": rows.get(k, 0)} for k, kind in enumerate(kinds)}
+    made = code_features(work.engine, events, cohort.n, kinds=kinds, unit="hours")
     notes = ["this stay's own diagnoses are in it: a retrospective task"] if coding else []
     if tables.poe is None:
         notes.append("RAW has no table poe: prescriptions count from their start, not their order")
-    return Features(modality, values, told, tuple(notes))
+    return made._replace(notes=tuple(notes))
 
 
 # -- measurements ---------------------------------------------------------------------------------
 
 
-def _muse_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
-    items = work.engine.fetch(measured.muse_items(work.table("d_labitems")))
+def _muse_labs(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
+    wanted = work.engine.keep(measured.muse_items(work.table("d_labitems")), "items")
+    items = work.engine.fetch(wanted)
     labels = dict(zip(items["itemid"].to_pylist(), items["label"].to_pylist(), strict=True))
     events = work.table("labevents", only=("itemid", labels))
-    wanted = work.engine.arrow(items, "items")
     t = work.engine.keep(measured.muse_labs(cohort.members, events, wanted), "labs")
-    seen = sorted(work.engine.fetch(t.select("itemid").distinct())["itemid"].to_pylist())
+    seen, places = numbered(work.engine, t, "itemid")
     names = [f"{labels[i]} [{i}]" for i in seen]
     modality, values = pack_series(
         work.engine,
         "labs",
-        _flagged(work, t, seen),
+        _flagged(t, places, len(seen)),
         cohort.n,
         features=[*names, *(f"{name} abnormal" for name in names)],
         unit="minutes",
@@ -148,18 +128,13 @@ def _muse_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices
     return Features(modality, values, {"items": len(seen), "scale": stats})
 
 
-def _flagged(work: Workspace, t: ibis.Table, seen: list[int]) -> ibis.Table:
+def _flagged(t: ibis.Table, places: ibis.Table, n: int) -> ibis.Table:
     """row, time, concept, value: the values, then the abnormal flags as further concepts."""
     import ibis
-    import pyarrow as pa
 
-    place = work.engine.arrow(
-        pa.table({"itemid": pa.array(seen, pa.int64()), "place": pa.array(range(len(seen)))}),
-        "place",
-    )
-    t = t.inner_join(place, "itemid")
+    t = t.inner_join(places, "itemid")
     value = t.select("row", "time", concept=t.place.cast("int64"), value=t.value.cast("float64"))
-    width = ibis.literal(len(seen), "int64")
+    width = ibis.literal(n, "int64")
     flag = t.group_by("row", "time", "place").agg(abnormal=t.abnormal.max())
     flag = flag.select(
         "row", "time", concept=flag.place + width, value=flag.abnormal.cast("float64")
@@ -184,24 +159,11 @@ def _concept_series(
 ) -> Features:
     """The concepts of a modality, from the events of `table` by `rule`."""
     events = work.table(table, only=("itemid", {int(i) for i in items["item"].to_pylist()}))
-    t = work.engine.keep(rule(cohort.rows, events, work.engine.arrow(items, "items")), name)
-    fates = work.engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))
-    last = work.engine.keep(measured.kept(t), f"last_{name}")
-    work.engine.drop(t)
-    modality, values = pack_series(
-        work.engine,
-        name,
-        last,
-        cohort.n,
-        features=[c.name for c in concepts(name)],
-        unit="hours",
-    )
-    work.engine.drop(last)
-    told = dict(zip(fates["fate"].to_pylist(), fates["n"].to_pylist(), strict=True))
-    return Features(modality, values, told)
+    t = rule(cohort.rows, events, work.engine.arrow(items, "items"))
+    return concept_features(work.engine, name, t, measured.kept, cohort.n)
 
 
-def _clean_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
+def _clean_labs(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     import pyarrow.compute as pc
 
     lines = item_lines("mimic4", "labs")
@@ -221,7 +183,7 @@ def _clean_labs(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choice
     return made._replace(notes=notes)
 
 
-def _clean_vitals(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
+def _clean_vitals(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     lines = item_lines("mimic4", "vitals")
     return _concept_series(work, "vitals", "chartevents", lines, measured.clean_vitals, cohort)
 
@@ -229,7 +191,7 @@ def _clean_vitals(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choi
 # -- demographics and notes -----------------------------------------------------------------------
 
 
-def _demographics(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
+def _demographics(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     modality, values = pack_table(
         work.engine,
         "demographics",
@@ -241,14 +203,14 @@ def _demographics(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choi
     return Features(modality, values, {})
 
 
-def _muse_note(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
+def _muse_note(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     texts = facts.muse_notes(cohort.members, work.table("discharge"))
     return Features(*pack_text(work.engine, "note", texts, cohort.n), {})
 
 
-def _clean_note(work: Workspace, raw: Mimic4Raw, cohort: Cohort, choices: Choices) -> Features:
+def _clean_note(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     notes = work.table("discharge")
-    if raw.path("radiology", needed=False) is not None:
+    if work.has("radiology"):
         notes = notes.union(work.table("radiology"))
     texts = facts.clean_notes(cohort.rows, notes)
     return Features(*pack_text(work.engine, "note", texts, cohort.n), {})

@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from amodal.clinical.raw import RawTable, find_table, header_of
+from amodal.clinical.bigquery import Published, Warehouse, check_published
+from amodal.clinical.raw import find_table, header_of
+from amodal.clinical.raw_table import RawTable
 from amodal.errors import DataError, StorageError
 
-__all__ = ["EDITIONS", "TABLES", "Edition", "Mimic4Raw", "edition_of", "find_mimic4"]
+__all__ = [
+    "EDITIONS",
+    "TABLES",
+    "Edition",
+    "Mimic4Raw",
+    "before_2",
+    "edition_of",
+    "find_mimic4",
+    "published_mimic4",
+]
 
 _ICD = {"icd_code": "text", "icd_version": "int"}
 _EVENT = {"subject_id": "int", "hadm_id": "int"}
@@ -88,6 +99,7 @@ TABLES: dict[str, RawTable] = {
 """Name -> what is read of it."""
 
 _FOLDERS = ("hosp", "icu", "core")
+_NOTES = ("discharge", "radiology")
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class Mimic4Raw:
         Raises:
             DataError: there is none and it is `needed`.
         """
-        places = self.notes if name in ("discharge", "radiology") else self.folders
+        places = self.notes if name in _NOTES else self.folders
         found = find_table(places, name)
         if found is None and needed:
             since = TABLES[name].since
@@ -133,10 +145,35 @@ class Mimic4Raw:
             )
         return found
 
-    def before_2(self) -> bool:
-        """Whether this is a version below 2.0: a folder core, or admissions with ethnicity."""
-        names = [n.lower() for n in header_of(self.path("admissions"))]
-        return self.core or ("ethnicity" in names and "race" not in names)
+    def columns(self, name: str) -> list[str]:
+        """The names of the columns of a table that is there."""
+        return header_of(self.path(name))
+
+
+def before_2(found: Mimic4Raw | Published) -> bool:
+    """Whether this is a version below 2.0: a folder core, or admissions with ethnicity."""
+    names = [n.lower() for n in found.columns("admissions")]
+    core = isinstance(found, Mimic4Raw) and found.core
+    return core or ("ethnicity" in names and "race" not in names)
+
+
+def published_mimic4(warehouse: Warehouse, raw: str, notes: str | None = None) -> Published:
+    """The tables that are published as `raw` with "_hosp", "_icu" and "_core" behind it, and
+    `notes`.
+
+    Args:
+        warehouse: where.
+        raw: "project.name", as "physionet-data.mimiciv_3_1".
+        notes: "project.data set", as "physionet-data.mimiciv_note".
+    """
+    check_published(raw, "physionet-data.mimiciv_3_1")
+    hospital = tuple(f"{raw}_{part}" for part in _FOLDERS)
+    if notes is not None:
+        check_published(notes, "physionet-data.mimiciv_note")
+    places = dict.fromkeys(_NOTES, (notes,) if notes else ())
+    return Published(
+        warehouse, "MIMIC-IV", {name: places.get(name, hospital) for name in TABLES}, TABLES
+    )
 
 
 def find_mimic4(raw: str | Path, notes: str | Path | None = None) -> Mimic4Raw:

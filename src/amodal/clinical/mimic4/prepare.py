@@ -8,16 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amodal.clinical.assemble import Prepared, assemble, parquet_bytes
-from amodal.clinical.choices import Choices, choose
-from amodal.clinical.cohort_report import cohort_report, report_files
+from amodal.clinical.assemble import Prepared
+from amodal.clinical.choices import Choices, check_edition, choose
+from amodal.clinical.cohort_rules import removed_counts
+from amodal.clinical.finish import (
+    Source,
+    Told,
+    features_of,
+    prepare_into,
+    report_beside,
+    to_dataset,
+)
 from amodal.clinical.mimic4 import cohort as rules
 from amodal.clinical.mimic4 import labels
-from amodal.clinical.mimic4.features import Cohort, Features, make_modality
-from amodal.clinical.mimic4.layout import TABLES, Edition, Mimic4Raw, edition_of, find_mimic4
+from amodal.clinical.mimic4.features import Cohort, make_modality
+from amodal.clinical.mimic4.layout import (
+    TABLES,
+    Edition,
+    before_2,
+    edition_of,
+    find_mimic4,
+    published_mimic4,
+)
 from amodal.clinical.workspace import Machine, Workspace
-from amodal.data.store import check_target_folder, save_dataset
-from amodal.errors import DataError, SettingError
+from amodal.data.store import check_target_folder
+from amodal.errors import DataError
 from amodal.types import Task
 
 if TYPE_CHECKING:
@@ -25,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mimic4_choices", "prepare_mimic4"]
 
+_COLUMNS = {"row_id": "hadm_id", "patient": "subject_id"}
+_KEPT = ("hadm_id", "subject_id", "admittime", "dischtime", "outcome")
 _FLAGS = ("hospice", "against_advice", "observation", "planned")
 _MUSE_2_0 = {"rows": 389_761, "patients": 172_113, "mortality": 0.58, "readmission": 0.41}
 """What the `muse` rules leave of version 2.0, and the shares without label (published)."""
@@ -44,11 +61,6 @@ def mimic4_choices(
     >>> mimic4_choices(task="mortality", protocol="muse").modalities
     ('codes', 'labs')
     """
-    if task not in ("mortality", "readmission") or protocol not in ("clean", "muse"):
-        raise SettingError(
-            "the task is mortality or readmission and the protocol clean or muse; got "
-            f"{task!r} and {protocol!r}; choose of these"
-        )
     muse = protocol == "muse"
     windows = labels.MORTALITY_WINDOWS if task == "mortality" else labels.READMISSION_WINDOWS
     if muse:
@@ -78,12 +90,14 @@ def prepare_mimic4(
     """A data set of one row for each hospital stay, from the official folders of MIMIC-IV.
 
     Args:
-        raw: the folder that holds ``hosp`` and ``icu`` (``core`` in 1.0), csv or csv.gz.
+        raw: the folder that holds ``hosp`` and ``icu`` (``core`` in 1.0), csv or csv.gz; with
+            engine "bigquery" where they are published, as ``physionet-data.mimiciv_3_1``.
         out: where to write the data set and its cohort report; None writes nothing.
         choices: from `mimic4_choices`.
-        notes: the folder of MIMIC-IV-Note.
+        notes: the folder of MIMIC-IV-Note, or where it is published:
+            ``physionet-data.mimiciv_note``.
         edition: "any", or "full" or "demo" to refuse the other.
-        machine: threads and memory.
+        machine: engine, threads and memory.
         say: is told what is being done.
 
     Returns:
@@ -96,20 +110,19 @@ def prepare_mimic4(
     """
     if out is not None:
         check_target_folder(out)
-    found = find_mimic4(raw, notes)
+    machine = machine or Machine()
+    if machine.engine == "bigquery":
+        found = published_mimic4(machine.warehouse(), str(raw), notes and str(notes))
+    else:
+        found = find_mimic4(raw, notes)
     _refuse_version(found, choices)
-    needed = _check_tables(found, choices)
-    del needed
-    with Workspace(found.path, TABLES, out=out, machine=machine, say=say) as work:
-        prepared = _prepare(work, found, choices, edition)
-        if out is not None:
-            work.say("writing the data set")
-            save_dataset(prepared.data, out, beside=prepared.beside)
-    return prepared
+    _check_tables(found, choices)
+    work = Workspace(found, TABLES, out=out, machine=machine, say=say)
+    return prepare_into(work, out, lambda work: _prepare(work, choices, edition))
 
 
-def _refuse_version(found: Mimic4Raw, choices: Choices) -> None:
-    if choices.task == "mortality" and found.before_2():
+def _refuse_version(found: Any, choices: Choices) -> None:
+    if choices.task == "mortality" and before_2(found):
         raise DataError(
             "death after discharge is known from MIMIC-IV 2.0 on; RAW is an earlier version, which "
             "holds deaths in hospital only and would turn deaths into survivors; use 2.0 or later"
@@ -131,13 +144,13 @@ _NEEDED = {
 }
 
 
-def _check_tables(found: Mimic4Raw, choices: Choices) -> None:
+def _check_tables(found: Any, choices: Choices) -> None:
     """All tables are there, before minutes of reading."""
     for name in ("patients", "admissions", *(t for m in choices.modalities for t in _NEEDED[m])):
         found.path(name)
 
 
-def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) -> Prepared:
+def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     patients, admissions = work.table("patients"), work.table("admissions")
     n_patients, n_admissions = work.engine.count(patients), work.engine.count(admissions)
     known = edition_of(n_patients, n_admissions)
@@ -145,29 +158,28 @@ def _prepare(work: Workspace, found: Mimic4Raw, choices: Choices, edition: str) 
     candidates = _candidates(work, admissions, patients, choices)
     _refuse_impossible(work, admissions, n_admissions)
     cohort = _cohort(work, candidates, admissions, choices)
-    made = {}
-    for name in choices.modalities:
-        work.say(f"making {name}")
-        made[name] = make_modality(name, work, found, cohort, choices)
+    made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
-    provenance = _provenance(work, choices, known, made, cohort)
-    data = assemble(
-        _row_columns(rows),
-        {name: (f.modality, f.values) for name, f in made.items()},
-        _task(choices),
-        choices,
-        provenance=provenance,
+    source = Source("MIMIC-IV", known.name if known else "", _COLUMNS)
+    data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
+    notes = [note for f in made.values() for note in f.notes]
+    if known is None:
+        notes.append("RAW is no published edition as a whole: no published counts to compare with")
+    muse = choices.protocol == "muse"
+    flags = () if muse else _FLAGS
+    told = Told(
+        "hospital admissions" if muse else "stays (admissions merged)",
+        removed_counts(work.engine, candidates, rules.MUSE_RULES if muse else rules.CLEAN_RULES),
+        (*_KEPT, *flags, *(c for c in ("race", "insurance") if c in rows.column_names)),
+        flags,
+        _expected(data, rows, choices, known) if n_patients > _FULL_PATIENTS else (),
+        notes,
     )
-    removed = _removed(work, candidates, choices)
-    full = n_patients > _FULL_PATIENTS
-    return _finish(data, rows, removed, (choices, known, made, full))
+    return report_beside(data, rows, choices=choices, source=source, told=told)
 
 
 def _check_edition(edition: str, known: Edition | None, patients: int) -> None:
-    if edition not in ("any", "full", "demo"):
-        raise SettingError(
-            f"the edition is any, full or demo; got {edition!r}; choose one of these"
-        )
+    check_edition(edition)
     demo = known is not None and "demo" in known.name
     if edition == "full" and (demo or patients < 1_000):
         raise DataError(
@@ -225,78 +237,12 @@ def _cohort(
     return Cohort(stays, rows, members, admissions, work.engine.count(stays))
 
 
-def _row_columns(rows: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.table(
-        {"row_id": rows["hadm_id"], "target": rows["target"], "patient": rows["subject_id"]}
-    )
-
-
 def _task(choices: Choices) -> Task:
     if choices.task == "mortality":
         return Task("binary", ("survived", "died"), f"death within {choices.window} days")
     return Task(
         "binary", ("not readmitted", "readmitted"), f"readmission within {choices.window} days"
     )
-
-
-def _provenance(
-    work: Workspace,
-    choices: Choices,
-    known: Edition | None,
-    made: dict[str, Features],
-    cohort: Cohort,
-) -> dict[str, Any]:
-    return {
-        "source": "MIMIC-IV",
-        "edition": known.name if known else "",
-        "choices": choices.to_json(),
-        "tables": work.sources,
-        "made": {name: f.facts for name, f in made.items()},
-    }
-
-
-def _removed(work: Workspace, candidates: ibis.Table, choices: Choices) -> dict[str, int]:
-    """Rule -> candidates that it removed, in the order of the rules."""
-    found = work.engine.fetch(
-        candidates.group_by("removed_by")
-        .agg(n=candidates.count())
-        .filter(lambda t: t.removed_by.notnull())
-    )
-    counts = dict(zip(found["removed_by"].to_pylist(), found["n"].to_pylist(), strict=True))
-    order = rules.MUSE_RULES if choices.protocol == "muse" else rules.CLEAN_RULES
-    return {rule: counts.get(rule, 0) for rule in order}
-
-
-def _finish(data: Any, rows: Any, removed: dict[str, int], told: tuple) -> Prepared:
-    choices, known, made, full = told
-    expected = _expected(data, rows, choices, known) if full else []
-    muse = choices.protocol == "muse"
-    flags = () if muse else _FLAGS
-    notes = [note for f in made.values() for note in f.notes]
-    if known is None:
-        notes.append("RAW is no published edition as a whole: no published counts to compare with")
-    report = cohort_report(
-        data,
-        title=f"MIMIC-IV {known.name if known else 'of unknown edition'}",
-        choices=choices.to_json(),
-        removed=removed,
-        candidates="hospital admissions" if muse else "stays (admissions merged)",
-        outcome=np.array(rows["outcome"].to_pylist(), dtype=str),
-        flags={name: rows[name].to_numpy(zero_copy_only=False).astype(bool) for name in flags},
-        expected=expected,
-        notes=notes,
-    )
-    keep = ("hadm_id", "subject_id", "admittime", "dischtime", "outcome", *flags)
-    cohort = rows.select([*keep, *(c for c in ("race", "insurance") if c in rows.column_names)])
-    beside = {**report_files(report), "cohort.parquet": parquet_bytes(cohort)}
-    warnings = tuple(
-        f"{e['what']}: {e['published']:,} published, {e['found']:,} found"
-        for e in report["expected"]
-        if not e["agrees"]
-    )
-    return Prepared(data, report, beside, warnings)
 
 
 def _expected(data: Any, rows: Any, choices: Choices, known: Edition | None) -> list[tuple]:
