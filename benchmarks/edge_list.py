@@ -150,15 +150,15 @@ class EdgeListAUM(nn.Module):
         self.mean_head, self.variance_head = _TypedMLP(m, d, p), _TypedMLP(m, d, 0.0)
         self.mean_direct = _TypedLinear(m, d)
         self.nodes = nn.Parameter(torch.empty(m, d))
-        depth = len(method.layers)
+        depth = len(method.graph.layers)
         self.layers = nn.ModuleList(_Layer(d, joined=joined) for _ in range(depth))
         self.updates = nn.ModuleList(_EdgeUpdate(d, joined=joined) for _ in range(depth - 1))
         self.node_dropout = nn.Dropout(p)
         self.projection = nn.Linear(d, d)
         self.head = Head(d, 2 * d, self.task.param_size, p)
         self.pattern = PatternEmbedding(m, d)
-        self.to(method.nodes.dtype)
-        state = method.state_dict()
+        self.to(method.graph.nodes.dtype)
+        state = {k.removeprefix("graph."): x for k, x in method.state_dict().items()}
         self.load_state_dict({name: state[name] for name in self.state_dict()})
 
     def edges(self, hidden: Float[Tensor, "n m d"], batch: Batch) -> EdgeList:

@@ -84,7 +84,7 @@ def largest_differences(
         found.append(loss())
         sum(found[-1].values()).backward()
     terms = max(float((x - found[1][k]).detach().abs()) for k, x in found[0].items())
-    ours = dict(method.named_parameters())
+    ours = {k.removeprefix("graph."): x for k, x in method.named_parameters()}
     pairs = [(ours[name].grad, p.grad) for name, p in edges.named_parameters()]
     weights = max(float((a - b).abs().max()) for a, b in pairs)
     largest = max(float(a.abs().max()) for a, _ in pairs)

@@ -77,13 +77,13 @@ def test_frozen_nodes_are_the_means_over_training_rows(layers: int) -> None:
     mean, _, present = edges.by_row()
     slots, there = edges.slots, edges.slots.there[None]
     weight = slots.take(method.attend(edges))[None]
-    row, node = torch.ones(1, 40, 8), method.nodes[None]
+    row, node = torch.ones(1, 40, 8), method.graph.nodes[None]
     to_row = to_node = slots.take(mean)[None]
     for level in range(layers - 1):
-        layer, update = method.layers[level], method.updates[level]
+        layer, update = method.graph.layers[level], method.graph.updates[level]
         message, count = layer.to_modalities(row, layer.project(to_node), there, slots)
-        torch.testing.assert_close(method.node_mean[level], message[0], rtol=1e-4, atol=1e-6)
-        assert torch.equal(method.node_count[level], count[0])
+        torch.testing.assert_close(method.graph.node_mean[level], message[0], rtol=1e-4, atol=1e-6)
+        assert torch.equal(method.graph.node_count[level], count[0])
         assert torch.equal(count[0], present.sum(0).float())
         row = layer.update(row, layer.to_rows(node, layer.project(to_row), weight, slots))
         node = layer.update(node, message)
@@ -139,11 +139,11 @@ def test_half_precision_gives_nearly_the_same_loss(aggregation: str) -> None:
 
 def test_running_average_is_weighted_by_count_and_skips_absent_modalities() -> None:
     method, _ = built()
-    method._track(0, torch.ones(4, 8), torch.tensor([3.0, 0.0, 1.0, 1.0]))
-    method._track(0, torch.zeros(4, 8), torch.tensor([1.0, 5.0, 0.0, 1.0]))
-    kept = method.node_mean[0, :, 0].tolist()
+    method.graph.track(0, torch.ones(4, 8), torch.tensor([3.0, 0.0, 1.0, 1.0]))
+    method.graph.track(0, torch.zeros(4, 8), torch.tensor([1.0, 5.0, 0.0, 1.0]))
+    kept = method.graph.node_mean[0, :, 0].tolist()
     assert kept == pytest.approx([2.7 / 3.7, 0.0, 1.0, 0.9 / 1.9])
-    assert method.node_count[0].tolist() == pytest.approx([3.7, 5.0, 1.0, 1.9])
+    assert method.graph.node_count[0].tolist() == pytest.approx([3.7, 5.0, 1.0, 1.9])
 
 
 def test_second_view_does_not_move_the_running_average() -> None:
@@ -153,7 +153,7 @@ def test_second_view_does_not_move_the_running_average() -> None:
         m.train()
         torch.manual_seed(1)
         m.loss(batch)
-    torch.testing.assert_close(method.node_mean, plain.node_mean)
+    torch.testing.assert_close(method.graph.node_mean, plain.graph.node_mean)
 
 
 def test_loss_terms_follow_the_settings() -> None:

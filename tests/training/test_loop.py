@@ -17,6 +17,7 @@ from amodal.testing import made_up
 from amodal.training import TrainSettings, fit, loop
 from amodal.training import checkpoint as ck
 from amodal.training.loss_draws import lose_at_random
+from amodal.training.run import Run
 
 ENCODER = EncoderSettings(width=8, depth=1, heads=2, dropout=0.1)
 
@@ -125,7 +126,7 @@ def test_early_stopping_counts_from_the_last_stage(monitor) -> None:
 def test_the_last_epoch_that_is_as_good_as_the_best_is_kept() -> None:
     """The rule by hand, from the losses of the validation rows after each epoch."""
     method, train, valid = parts()
-    run = loop._Run(method, train, valid, TrainSettings(epochs=9), seed=0, device="cpu")
+    run = Run(method, train, valid, TrainSettings(epochs=9), seed=0, device="cpu")
     rng = np.random.default_rng(0)
     losses = [torch.tensor(rng.normal(m, 0.1, 50)) for m in (0.50, 0.45, 0.46, 0.60, 0.44, 0.47)]
     kept = [run._good(float(x.mean()), x) for x in losses]

@@ -16,13 +16,13 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import Head, NeuralMethod, spread
 from amodal.nn import gaussian
-from amodal.nn.blocks import drop
 from amodal.nn.corruption import corrupted
 from amodal.nn.gaussian import full
-from amodal.nn.graph import BipartiteLayer, EdgeUpdate, Slots, weighted_total
+from amodal.nn.graph import Slots, weighted_total
 from amodal.nn.grouped import GroupedLinear, GroupedMLP
 from amodal.nn.losses import contrast, drop_to_subset, mix_params
 from amodal.nn.oddness import ODDNESS, Oddness
+from amodal.nn.patient_graph import PatientGraph
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
@@ -146,12 +146,7 @@ class AUM(NeuralMethod):
             self.odd = nn.ModuleList(Oddness(encoder.columns) for encoder in self.encoders)
             self.odd_in = GroupedLinear(m, ODDNESS, d)
         if aggregation == "paper":
-            self.nodes = nn.Parameter(torch.randn(m, d) / d**0.5)
-            self.layers = nn.ModuleList(BipartiteLayer(d) for _ in range(layers))
-            self.updates = nn.ModuleList(EdgeUpdate(d) for _ in range(layers - 1))
-            self.register_buffer("node_mean", torch.zeros(layers - 1, m, d))
-            self.register_buffer("node_count", torch.zeros(layers - 1, m))
-        self.dropout = p
+            self.graph = PatientGraph(m, d, layers=layers, dropout=p)
         self.projection = nn.Linear(d, d)
         self.head = Head(d, 2 * d, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
@@ -229,7 +224,8 @@ class AUM(NeuralMethod):
         slots, var = edges.slots, full(edges.log_var).exp()
         alpha = self._attend(var, slots, present)
         weight = slots.take(alpha, axis=1)
-        mean = full(self._pass_messages(edges, weight, slots.take(present, axis=1), track))
+        there = slots.take(present, axis=1)
+        mean = full(self.graph(edges.mean, weight, there, slots, track=track))
         var = weighted_total(var[None], weight[:1].square(), slots)[0]
         some = present.any(2, keepdim=True)
         mean = torch.where(some, mean, mean.new_zeros(()))
@@ -250,89 +246,19 @@ class AUM(NeuralMethod):
             absent=self.absent,
         )
 
-    def _pass_messages(
-        self,
-        edges: Edges,
-        weight: Float[Tensor, "v m s"],
-        there: Bool[Tensor, "v m s"],
-        track: bool,
-    ) -> Float[Tensor, "v n d"]:
-        depth, layer = len(self.layers) - 1, self.layers[-1]
-        row, node, to_row, _ = self._state_before(depth, edges, weight, there, track=track)
-        received = layer.to_rows(node, layer.project(to_row), weight, edges.slots)
-        return layer.update(row, received, last=True)
-
-    def _state_before(
-        self, depth: int, edges: Edges, weight: Tensor, there: Tensor, *, track: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Row nodes, modality nodes, edges towards rows and towards modalities before a layer.
-
-        Before the first one all rows share a node, and all views all of it.
-        """
-        slots = edges.slots
-        row, node = self.nodes.new_ones(1, 1, self.width), self.nodes[None]
-        to_row = to_node = edges.mean[None]
-        for level, (layer, update) in enumerate(zip(self.layers, self.updates, strict=False)):
-            if level == depth:
-                break
-            inward = layer.project(to_row)
-            outward = layer.project(to_node) if level else inward
-            message = self._node_message(level, row, outward, slots, there, track)
-            received = layer.to_rows(node, inward, weight, slots)
-            row, node = (
-                self._drop(layer.update(row, received)),
-                self._drop(layer.update(node, message)),
-            )
-            inward = update.project(to_row)
-            outward = update.project(to_node) if level else inward
-            to_row = update.to_rows(row, node, inward, slots)
-            if level + 2 < len(self.layers):  # the last layer sends nothing to modalities
-                to_node = update.to_modalities(row, node, outward, slots)
-        return row, node, to_row, to_node
-
-    def _drop(self, x: Float[Tensor, "v n d"]) -> Float[Tensor, "v n d"]:
-        return drop(x.flatten(0, -2), self.dropout, self.training).view_as(x)
-
-    def _node_message(
-        self, level: int, row: Tensor, outward: Tensor, slots: Slots, there: Tensor, track: bool
-    ) -> Float[Tensor, "*v m d"]:
-        """In training the mean over the batch, at prediction the frozen mean over training rows."""
-        if not self.training:
-            return self.node_mean[level][None].to(outward.dtype)
-        mean, count = self.layers[level].to_modalities(row, outward, there, slots)
-        if track:
-            with torch.no_grad():
-                kind = self.node_mean.dtype
-                self._track(level, mean[0].to(kind), count[0].to(kind))
-        return mean
-
-    def _track(self, depth: int, mean: Tensor, count: Tensor, memory: float = 0.9) -> None:
-        old = memory * self.node_count[depth]
-        total = (old + count).clamp_min(1e-12)
-        mixed = (old[:, None] * self.node_mean[depth] + count[:, None] * mean) / total[:, None]
-        self.node_mean[depth] = torch.where((count > 0)[:, None], mixed, self.node_mean[depth])
-        self.node_count[depth] = torch.where(count > 0, old + count, self.node_count[depth])
-
     @torch.no_grad()
     def finalise(self, batches: Iterable[Batch]) -> None:
         """Replaces the running averages of the modality nodes by exact means over training rows."""
-        if self.aggregation != "paper" or len(self.layers) < 2:
+        if self.aggregation != "paper":
             return
         batches = list(batches)
         self.eval()
-        for level, layer in enumerate(self.layers[:-1]):
-            total = torch.zeros_like(self.node_mean[level])
-            count = torch.zeros_like(self.node_count[level])
-            for batch in batches:
-                edges = self.edges(batch)
-                slots, there = edges.slots, edges.slots.there
-                weight = slots.take(self.attend(edges))
-                row, _, _, edge = self._state_before(level, edges, weight[None], there[None])
-                mean, number = layer.to_modalities(row, layer.project(edge), there[None], slots)
-                total += mean[0] * number[0, :, None]
-                count += number[0]
-            self.node_mean[level] = total / count.clamp_min(1)[:, None]
-            self.node_count[level] = count
+        self.graph.freeze_nodes(lambda: (self._attended(batch) for batch in batches))
+
+    def _attended(self, batch: Batch) -> tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]:
+        """What the graph reads of a batch: means and weights of its edges, and where they are."""
+        edges = self.edges(batch)
+        return edges.mean, edges.slots.take(self.attend(edges)), edges.slots
 
     # -- equations 6 and 7 ----------------------------------------------------------------------
 
