@@ -8,6 +8,7 @@ from the planted variances.
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -35,7 +36,7 @@ def split(seed: int) -> tuple[Dataset, Dataset]:
 
 
 def told(x: float) -> str:
-    return "undefined" if np.isnan(x) else f"{x:.3f}".replace("0.", ".", 1)
+    return "undefined" if np.isnan(x) else re.sub(r"^(-?)0\.", r"\1.", f"{x:.3f}")
 
 
 def quality(test: Dataset, outputs: dict[str, np.ndarray]) -> list[str]:

@@ -12,9 +12,9 @@ import pytest
 
 from amodal.clinical import eicu_choices, mimic4_choices, prepare_eicu, prepare_mimic4
 from amodal.clinical.simulate import simulate_eicu, simulate_mimic4
-from amodal.clinical.workspace import Machine
+from amodal.clinical.workspace import Machine, Workspace
 from amodal.data.dataset import Dataset
-from amodal.errors import AmodalError, DataError, StorageError
+from amodal.errors import AmodalError, DataError, SettingError, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +209,24 @@ def test_a_folder_of_something_else_is_kept(raw, tmp_path):
     with pytest.raises(StorageError, match="holds something else"):
         prepare(raw, tmp_path / "own")
     assert not (tmp_path / ".own.tables").exists()
+
+
+def test_an_engine_that_cannot_start_leaves_nothing(tmp_path):
+    for bad in ({"memory": "lots"}, {"threads": 0}):
+        with pytest.raises(SettingError):
+            Workspace(object(), {}, out=tmp_path / "out", machine=Machine(**bad))
+    assert not list(tmp_path.iterdir())
+
+
+def test_spilled_rows_go_when_an_engine_cannot_be_closed(tmp_path):
+    work = Workspace(object(), {}, out=tmp_path / "out")
+    close = work.engine.close
+
+    def failing():
+        close()
+        raise ConnectionRefusedError
+
+    work.engine.close = failing
+    with pytest.raises(ConnectionRefusedError), work:
+        (tmp_path / ".out.tables" / "spill").mkdir(exist_ok=True)
+    assert not list(tmp_path.iterdir())

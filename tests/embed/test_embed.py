@@ -49,6 +49,13 @@ def test_words_are_counted_with_signs_at_their_hash():
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
 
 
+def test_words_of_one_letter_count():
+    pairs = [("Hepatitis B", "Hepatitis C"), ("Type 1 diabetes", "Type 2 diabetes"), ("K", "")]
+    for one, other in pairs:
+        first, second = HashedWords().embed([one, other])
+        assert not np.array_equal(first, second)
+
+
 def test_each_distinct_text_is_encoded_once_and_absent_ones_never():
     data, counting = notes(), Counting()
     found = embed(data, counting)
@@ -135,7 +142,7 @@ def test_an_unread_text_says_what_to_do():
         (lambda _: HashedWords(4), SettingError, "at least 8"),
         (lambda p: VectorCache(p / "file"), StorageError, "could not be made"),
         (lambda p: VectorCache(p / "bad").get("a", ["b"]), StorageError, "cannot be used"),
-        (lambda p: make_embedder(str(p / "none")), SettingError, "cannot be read"),
+        (lambda p: make_embedder(str(p / "none")), SettingError, "no such folder"),
         (lambda p: make_embedder(str(p), max_tokens=2), SettingError, "at least 8"),
     ],
 )
@@ -251,6 +258,100 @@ def test_a_checkpoint_on_the_command_line(checkpoint, tmp_path):
     told = manifest["provenance"]["embedded"]["note"]
     assert told["encoder"] == checkpoint.name
     assert str(checkpoint.parent) not in json.dumps(manifest)
+
+
+def test_the_key_is_that_of_what_was_loaded_and_of_the_rules(checkpoint, tmp_path):
+    import shutil
+
+    import transformers
+
+    language = transformers.BertForMaskedLM(transformers.AutoConfig.from_pretrained(checkpoint))
+    shutil.copytree(checkpoint, tmp_path / "mlm")
+    language.save_pretrained(tmp_path / "mlm")  # without the pooler, which is drawn anew
+    first, second = (make_embedder(str(tmp_path / "mlm")) for _ in range(2))
+    assert first.key == second.key
+    np.testing.assert_array_equal(first.embed(["no fever"]), second.embed(["no fever"]))
+    for file, old, new in (
+        ("config.json", '"num_attention_heads": 2', '"num_attention_heads": 4'),
+        ("tokenizer.json", '"normalizer": null', '"normalizer": {"type": "Lowercase"}'),
+    ):
+        changed = tmp_path / file
+        shutil.copytree(tmp_path / "mlm", changed)
+        text = (changed / file).read_text()
+        assert old in text
+        (changed / file).write_text(text.replace(old, new))
+        assert make_embedder(str(changed)).key != first.key
+
+
+def test_a_checkpoint_without_its_weights_is_refused(checkpoint, tmp_path):
+    import shutil
+
+    import torch
+    from safetensors.torch import save_file
+
+    shutil.copytree(checkpoint, tmp_path / "empty")
+    save_file({"foo": torch.zeros(1)}, tmp_path / "empty" / "model.safetensors")
+    with pytest.raises(SettingError, match=r"lacks \d+ weights"):
+        make_embedder(str(tmp_path / "empty"))
+    (tmp_path / "empty" / "model.safetensors").write_bytes(b"garbage" * 9)
+    with pytest.raises(SettingError, match="cannot be read"):
+        make_embedder(str(tmp_path / "empty"))
+
+
+def test_half_precision_is_read_in_single(checkpoint, tmp_path):
+    import shutil
+
+    import torch
+    import transformers
+
+    shutil.copytree(checkpoint, tmp_path / "half")
+    model = transformers.AutoModel.from_pretrained(checkpoint, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path / "half")
+    embedder = make_embedder(str(tmp_path / "half"))
+    texts = ["no fever", "rash and cough and no fever", "stable"]
+    alone = np.concatenate([embedder.embed([t]) for t in texts])
+    np.testing.assert_allclose(embedder.embed(texts), alone, atol=1e-6)
+
+
+def test_positions_of_roberta_begin_behind_the_padding(checkpoint, tmp_path):
+    import shutil
+
+    import transformers
+
+    shutil.copytree(checkpoint, tmp_path / "roberta")
+    config = transformers.RobertaConfig(
+        vocab_size=10,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=34,
+        pad_token_id=0,
+    )
+    transformers.RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    embedder = make_embedder(str(tmp_path / "roberta"), max_tokens=512)
+    assert embedder.max_tokens == 33
+    assert np.isfinite(embedder.embed(["no fever " * 100])).all()
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["--cache", "OUT/cache"], "lies in OUT"),
+        (["--windows", "2"], "--windows is not for the encoder hashing"),
+        (["--encoder", "nosuch"], "no such folder"),
+        (["--encoder", "a/b", "--width", "8"], "--width is not for"),
+        (["--device", "foo"], "unknown device"),
+    ],
+)
+def test_command_line_refuses_what_does_not_apply(tmp_path, args, text):
+    notes().save(tmp_path / "data")
+    out = tmp_path / "out"
+    args = [a.replace("OUT", str(out)) for a in args]
+    found = CliRunner().invoke(app, ["embed", str(tmp_path / "data"), str(out), *args])
+    assert found.exit_code == 2
+    assert text in " ".join(found.output.split())
+    assert not out.exists()
 
 
 def test_a_checkpoint_needs_transformers(checkpoint, monkeypatch):

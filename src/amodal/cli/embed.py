@@ -11,6 +11,7 @@ import typer
 from amodal.cli.options import Data, Device, check_device, many
 from amodal.cli.prepare import show_dataset
 from amodal.cli.show import heading, is_terminal
+from amodal.errors import SettingError
 
 __all__ = ["embed"]
 
@@ -29,9 +30,13 @@ def embed(
     modalities: Annotated[
         str, typer.Option(help="Which modalities, with commas; all texts if left out.")
     ] = "",
-    width: Annotated[int, typer.Option(help="Of hashed words.")] = 256,
-    max_tokens: Annotated[int, typer.Option(help="Of a window of text (checkpoints).")] = 256,
-    windows: Annotated[int, typer.Option(help="Windows read of a text (checkpoints).")] = 1,
+    width: Annotated[int | None, typer.Option(help="Of hashed words; 256 by default.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Of a window of text (checkpoints); 256 by default.")
+    ] = None,
+    windows: Annotated[
+        int | None, typer.Option(help="Windows read of a text (checkpoints); 1 by default.")
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(help="A folder for vectors, which tell of their texts; none if left out."),
@@ -49,9 +54,20 @@ def embed(
     from amodal.embed import embed as embed_texts
 
     check_target_folder(out)
-    settings: dict[str, Any] = {"width": width}
+    if cache is not None and out.resolve() in (cache.resolve(), *cache.resolve().parents):
+        raise SettingError(
+            f"a cache outlives the data sets made with it; {cache} lies in OUT; choose a folder "
+            "beside it"
+        )
+    asked = {"width": width, "max_tokens": max_tokens, "windows": windows}
+    settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+    own = {"width"} if encoder == HASHING else {"max_tokens", "windows"}
+    if set(settings) - own:
+        odd = min(set(settings) - own).replace("_", "-")
+        raise SettingError(f"--{odd} is not for the encoder {encoder}; leave it out")
+    device = check_device(device) if encoder != HASHING or device != "cpu" else device
     if encoder != HASHING:
-        settings = {"max_tokens": max_tokens, "windows": windows, "device": check_device(device)}
+        settings["device"] = device
     made = embed_texts(
         Dataset.load(data),
         make_embedder(encoder, **settings),

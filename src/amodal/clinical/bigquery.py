@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from amodal.clinical.engine import arrow_schema, ibis_columns, missing_extra, sql_of
+from amodal.clinical.engine import arrow_schema, fresh_name, ibis_columns, missing_extra, sql_of
 from amodal.clinical.raw_table import RawTable, choose_columns
 from amodal.errors import DataError, SettingError
 
@@ -74,39 +74,61 @@ class GoogleWarehouse:
                     "`gcloud auth application-default login` and set GOOGLE_CLOUD_PROJECT"
                 ) from None
         self._client = client
-        begun = client.query("SELECT 1", job_config=bigquery.QueryJobConfig(create_session=True))
-        begun.result()
+        with _told():
+            config = bigquery.QueryJobConfig(create_session=True)
+            begun = client.query("SELECT 1", job_config=config)
+            begun.result()
         self._session = begun.session_info.session_id
         self._columns: dict[str, dict[str, str] | None] = {}
 
     def columns(self, table: str) -> dict[str, str] | None:
         """As `Warehouse.columns`."""
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import Forbidden, NotFound
 
         if table not in self._columns:
             try:
-                schema = self._client.get_table(table).schema
+                with _told(Forbidden, NotFound):
+                    schema = self._client.get_table(table).schema
                 self._columns[table] = {f.name: f.field_type for f in schema}
-            except NotFound:
+            except (Forbidden, NotFound):
                 self._columns[table] = None
         return self._columns[table]
 
     def run(self, sql: str) -> pa.Table:
         """As `Warehouse.run`."""
-        return self._query(sql).to_arrow()
+        with _told():
+            return self._query(sql).to_arrow()
 
     def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
         """As `Warehouse.stream`."""
-        yield from self._query(sql).result().to_arrow_iterable()
+        with _told():
+            yield from self._query(sql).result().to_arrow_iterable()
 
     def close(self) -> None:
         """As `Warehouse.close`."""
-        self._query("CALL BQ.ABORT_SESSION()").result()
+        with suppress(SettingError), _told():  # a session that is over need not be ended
+            self._query("CALL BQ.ABORT_SESSION()").result()
 
     def _query(self, sql: str) -> Any:
         session = self._google.ConnectionProperty("session_id", self._session)
         config = self._google.QueryJobConfig(connection_properties=[session])
         return self._client.query(sql, job_config=config)
+
+
+@contextmanager
+def _told(*expected: type[Exception]) -> Iterator[None]:
+    """Turns what BigQuery refuses into one sentence without its text, which may quote cells."""
+    from google.api_core.exceptions import GoogleAPICallError
+
+    try:
+        yield
+    except expected:
+        raise
+    except GoogleAPICallError as error:
+        raise SettingError(
+            f"BigQuery must run what it is asked; it refused ({type(error).__name__}, code "
+            f"{getattr(error, 'code', None)}); look at the job in its console"
+        ) from None
 
 
 class BigQueryEngine:
@@ -139,7 +161,7 @@ class BigQueryEngine:
         """As `Engine.keep`."""
         import ibis
 
-        made = _fresh(name)
+        made = fresh_name(name)
         self.warehouse.run(f"CREATE TEMP TABLE `{made}` AS\n{sql_of(expr, 'bigquery')}")
         return ibis.table(expr.schema(), name=made)
 
@@ -152,7 +174,7 @@ class BigQueryEngine:
         import ibis
 
         columns = ibis_columns(table.schema)
-        made = _fresh(name)
+        made = fresh_name(name)
         kinds = ", ".join(f"`{c}` {_SQL[t]}" for c, t in columns.items())
         self.warehouse.run(f"CREATE TEMP TABLE `{made}` ({kinds})")
         lines = [", ".join(map(_literal, row.values())) for row in table.to_pylist()]
@@ -179,11 +201,6 @@ def _literal(cell: float | str | None) -> str:
     if cell is None:
         return "NULL"
     return sg.Literal.string(cell).sql("bigquery") if isinstance(cell, str) else repr(cell)
-
-
-def _fresh(name: str) -> str:
-    """A name that no other table of the session has."""
-    return f"{name}_{uuid.uuid4().hex[:12]}"
 
 
 # -- published tables -----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ nulls last, texts compared by their bytes.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,7 @@ __all__ = [
     "Engine",
     "LocalEngine",
     "arrow_schema",
+    "fresh_name",
     "ibis_columns",
     "missing_extra",
     "sql_of",
@@ -78,6 +80,15 @@ class LocalEngine(Engine, Protocol):
         ...
 
 
+def fresh_name(name: str) -> str:
+    """A name that no other table, view or folder has.
+
+    >>> fresh_name("rows") != fresh_name("rows")
+    True
+    """
+    return f"{name}_{uuid.uuid4().hex[:12]}"
+
+
 def missing_extra(extra: str, error: ImportError) -> SettingError:
     """What to install, for a package that could not be imported.
 
@@ -86,6 +97,7 @@ def missing_extra(extra: str, error: ImportError) -> SettingError:
     'amodal[spark]'
     """
     package = (error.name or "ibis").split(".")[0]
+    package = {"google": "google-cloud-bigquery"}.get(package, package)
     return SettingError(
         f"clinical sets are prepared by engines that are extras; {package} is not installed; "
         f"pip install 'amodal[{extra}]'"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from amodal.clinical.engine import arrow_schema, ibis_columns, missing_extra, sql_of
+from amodal.clinical.engine import arrow_schema, fresh_name, ibis_columns, missing_extra, sql_of
 from amodal.errors import SettingError
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class SparkEngine:
         import ibis
         import pyarrow.parquet as pq
 
-        made = _fresh(name)
+        made = fresh_name(name)
         source = re.sub(r"([*?\[\]{}\\])", r"\\\1", str(Path(path).resolve()))
         self._session.read.parquet(source).createOrReplaceTempView(made)
         self._views[made] = None
@@ -141,7 +140,7 @@ class SparkEngine:
         """As `Engine.arrow`."""
         import pyarrow.parquet as pq
 
-        folder = self._folder / _fresh(name)
+        folder = self._folder / fresh_name(name)
         folder.mkdir()
         pq.write_table(table, folder / "given.parquet")
         made = self.parquet(folder / "given.parquet", name)
@@ -152,11 +151,13 @@ class SparkEngine:
 
     def close(self) -> None:
         """As `Engine.close`; a session that was given goes on."""
-        for name in self._views:
-            self._session.catalog.dropTempView(name)
-        if self._started is not None:
-            self._started.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            for name in self._views:
+                self._session.catalog.dropTempView(name)
+            if self._started is not None:
+                self._started.stop()
+        finally:  # rows do not stay behind where Spark has died
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> SparkEngine:
         return self
@@ -168,14 +169,9 @@ class SparkEngine:
         return self._session.sql(sql_of(expr, "pyspark"))
 
     def _write(self, frame: DataFrame, name: str) -> Path:
-        folder = self._folder / _fresh(name)
+        folder = self._folder / fresh_name(name)
         frame.write.parquet(str(folder))
         return folder
-
-
-def _fresh(name: str) -> str:
-    """A name that no other view or folder has."""
-    return f"{name}_{uuid.uuid4().hex[:12]}"
 
 
 def _start(threads: int, memory: str) -> tuple[SparkSession, bool]:

@@ -65,9 +65,10 @@ class Tables(Protocol):
 class Workspace:
     """Raw tables of one database as Ibis tables, and the engine that they live in.
 
-    Files are converted to Parquet once, by DuckDB, whichever engine reads them then. Beside OUT
-    lies a hidden folder ``.OUT.tables`` with the converted tables: a preparation that was stopped
-    goes on from them. It holds patient data, and is removed when the preparation ends well.
+    Files are converted to Parquet once, by Arrow and checked by DuckDB, whichever engine reads them
+    then. Beside OUT lies a hidden folder ``.OUT.tables`` with the converted tables: a preparation
+    that was stopped goes on from them. It holds patient data, and is removed when the preparation
+    ends well.
 
     Args:
         found: where the tables are.
@@ -94,7 +95,11 @@ class Workspace:
             self.engine: Any = BigQueryEngine(found.warehouse)
         else:
             self._folder = _beside(out)
-            self._local()
+            try:
+                self._local()
+            except BaseException:
+                self._tidy(keep=any(self._folder.iterdir()) and not self._temporary)
+                raise
 
     def _local(self) -> None:
         """DuckDB, which reads the files, and Spark where that runs the rules."""
@@ -103,10 +108,15 @@ class Workspace:
         memory = "800MB" if spark else ask.memory or "800MB"
         self._reader = DuckEngine(threads=ask.threads, memory=memory, spill=spill)
         self.engine = self._reader
-        if spark:
+        if not spark:
+            return
+        try:
             self.engine = SparkEngine(
                 session=ask.session, threads=ask.threads, memory=ask.memory or "2GB", folder=spill
             )
+        except BaseException:
+            self._reader.close()
+            raise
 
     def has(self, name: str) -> bool:
         """Whether there is a table `name`."""
@@ -143,13 +153,21 @@ class Workspace:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.engine.close()
         if isinstance(self._found, Published):
+            self.engine.close()
             return
-        if self.engine is not self._reader:
-            self._reader.close()
+        try:
+            self.engine.close()
+        finally:  # what holds rows goes even if an engine cannot be closed any more
+            if self.engine is not self._reader:
+                self._reader.close()
+            done = raised[1] is None and not self.machine.keep_tables
+            self._tidy(keep=not (self._temporary or done))
+
+    def _tidy(self, *, keep: bool) -> None:
+        """Removes what was spilled, and the converted tables unless they are kept."""
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
-        if self._temporary or (raised[1] is None and not self.machine.keep_tables):
+        if not keep:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from amodal.errors import SettingError
 
 __all__ = ["TextCheckpoint"]
 
 _WINDOWS_AT_ONCE = 32
+_NO_CONTENT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
 
 
 class TextCheckpoint:
@@ -48,13 +51,14 @@ class TextCheckpoint:
                 f"max_tokens must be at least 8 and windows at least 1; got {max_tokens} and "
                 f"{windows}; raise them"
             )
-        self._tokenizer, self._model = _load(str(source))
+        self._tokenizer, self._model, loaded = _load(str(source))
+        self._rules = self._tokenizer.backend_tokenizer.to_str()  # before it is told to truncate
         self._model.eval().requires_grad_(False).to(device)
-        most = getattr(self._model.config, "max_position_embeddings", max_tokens)
-        self.max_tokens, self.windows, self.device = min(max_tokens, int(most)), windows, device
+        self.max_tokens = min(max_tokens, _longest(self._tokenizer, self._model.config))
+        self.windows, self.device = windows, device
         self.width = int(self._model.config.hidden_size)
         self.name = Path(str(source)).name
-        self.key = self._fingerprint()
+        self.key = self._fingerprint(loaded)
 
     def facts(self) -> dict[str, object]:
         """What provenance says of it: no path of a machine."""
@@ -65,14 +69,22 @@ class TextCheckpoint:
             "windows": self.windows,
         }
 
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        vocabulary = sorted(self._tokenizer.get_vocab().items())
-        head = [self.max_tokens, self.windows, type(self._model).__name__, vocabulary]
-        digest.update(json.dumps(head).encode())
+    def _fingerprint(self, loaded: Collection[str]) -> str:
+        """Of all that changes a vector: rules and sizes, and the weights that were loaded."""
+        config = self._model.config.to_dict()
+        head = {
+            "pooling": 1,
+            "max_tokens": self.max_tokens,
+            "windows": self.windows,
+            "model": type(self._model).__name__,
+            "config": {k: v for k, v in config.items() if k not in _NO_CONTENT},
+            "tokenizer": self._rules,
+        }
+        digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
         for name, tensor in sorted(self._model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            if name in loaded:
+                digest.update(name.encode())
+                digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
         return digest.hexdigest()[:32]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -130,25 +142,47 @@ class TextCheckpoint:
         return sums.cpu().numpy(), own.sum(1).numpy()
 
 
-def _load(source: str) -> tuple[Any, Any]:
+def _longest(tokenizer: Any, config: Any) -> int:
+    """How many tokens a window may have, special ones included."""
+    most = int(getattr(config, "max_position_embeddings", None) or 10**9)
+    if getattr(config, "model_type", "") in _OFFSET:  # positions begin behind the padding's
+        most -= int(getattr(config, "pad_token_id", None) or 0) + 1
+    return min(most, int(tokenizer.model_max_length))
+
+
+def _load(source: str) -> tuple[Any, Any, set[str]]:
+    """Tokenizer, model in single precision, and the names of the weights that were there."""
     try:
         import transformers
     except ImportError:
         raise SettingError(
             "checkpoints are read by transformers; it is not installed; pip install 'amodal[text]'"
         ) from None
+    if not Path(source).is_dir() and source.count("/") != 1:
+        raise _unreadable(source, "there is no such folder, and an id of the hub is owner/name")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = transformers.AutoModel.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SettingError(
-            f"a text encoder is 'hashing', a folder that transformers saved, or an id of the hub; "
-            f"{source!r} cannot be read: {told}; check the name, or download it first"
-        ) from None
-    if not getattr(tokenizer, "is_fast", False):
-        raise SettingError(
-            f"a checkpoint needs a fast tokenizer; that of {source!r} is not; convert it with "
-            "transformers"
+        model, report = transformers.AutoModel.from_pretrained(
+            source, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
         )
-    return tokenizer, model
+    except (OSError, ValueError, LookupError, RuntimeError, ImportError, SafetensorError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise _unreadable(source, told) from None
+    lacking = {name for name in report["missing_keys"] if "pooler" not in name}
+    if lacking:
+        raise _unreadable(source, f"it lacks {len(lacking)} weights of its encoder")
+    config = model.config
+    if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
+        raise _unreadable(source, f"it is no encoder of texts alone ({config.model_type})")
+    if not getattr(tokenizer, "is_fast", False):
+        raise _unreadable(source, "it has no fast tokenizer; convert that with transformers")
+    return tokenizer, model, set(model.state_dict()) - set(report["missing_keys"])
+
+
+def _unreadable(source: str, reason: str) -> SettingError:
+    return SettingError(
+        "a text encoder is 'hashing', a folder that transformers saved, or an id of the hub; "
+        f"{source!r} cannot be read: {reason}; check the name, or download it first"
+    )

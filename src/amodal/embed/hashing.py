@@ -12,7 +12,7 @@ __all__ = ["HashedWords"]
 
 
 class HashedWords:
-    """Words and pairs of words, hashed with signs into a vector of unit length.
+    """Words, those of one letter too, and pairs of them, hashed with signs; of unit length.
 
     Component j is ``sign(c_j) log(1 + |c_j|)`` with c_j the sum of the signs of the words that hash
     to j. Inner products of the counts are those of the bags of words in expectation. It needs no
@@ -38,7 +38,7 @@ class HashedWords:
         if width < 8:
             raise SettingError(f"width must be at least 8; got {width}; raise it")
         self.width = width
-        self.key = f"hashing-{width}"
+        self.key = f"hashing2-{width}"  # the number changes with what is counted
 
     def facts(self) -> dict[str, object]:
         """What provenance says of it."""
@@ -51,6 +51,8 @@ class HashedWords:
 
         if not len(texts):
             return np.zeros((0, self.width), dtype=np.float32)
-        counts = HashingVectorizer(n_features=self.width, ngram_range=(1, 2), norm=None)
+        counts = HashingVectorizer(
+            n_features=self.width, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", norm=None
+        )
         found = counts.transform(texts).toarray()
         return normalize(np.sign(found) * np.log1p(np.abs(found))).astype(np.float32)

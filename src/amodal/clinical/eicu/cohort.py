@@ -61,7 +61,7 @@ def ages(patient: ibis.Table) -> ibis.Table:
 
     text = patient.age.strip()
     over = text.startswith(">").fill_null(False)
-    number = ibis.cases((text.re_search(r"^[0-9]+$"), text), else_=None).cast("int64")
+    number = ibis.cases((text.re_search(r"^[0-9]{1,3}$"), text), else_=None).cast("int64")
     return patient.mutate(
         years=ibis.cases((over, OLDEST + 1), else_=number).cast("int64"), over_89=over
     )
