@@ -8,17 +8,17 @@ from the planted variances.
 
 from __future__ import annotations
 
-import re
 import sys
 
 import numpy as np
-from to_markdown import table
+from to_markdown import number, table
 
-from amodal import Dataset, Model
+from amodal import Dataset
 from amodal.data.simulate import oracle_outputs, simulate, true_variance
 from amodal.data.splits import assign_splits
 from amodal.metrics import score
 from amodal.metrics.reliability import rank_correlation
+from amodal.model import make_model
 from amodal.shifts import make_shift
 
 ROWS = 6000
@@ -36,7 +36,7 @@ def split(seed: int) -> tuple[Dataset, Dataset]:
 
 
 def told(x: float) -> str:
-    return "undefined" if np.isnan(x) else re.sub(r"^(-?)0\.", r"\1.", f"{x:.3f}")
+    return "undefined" if np.isnan(x) else number(x)
 
 
 def quality(test: Dataset, outputs: dict[str, np.ndarray]) -> list[str]:
@@ -58,9 +58,8 @@ def references(test: Dataset, truth: np.ndarray) -> list[list[str]]:
 def measure(spec: str, seed: int, rows: tuple[Dataset, Dataset]) -> tuple[list[str], list[str]]:
     """Rank correlation and quality; mean reliability of every modality at each severity."""
     development, test = rows
-    name, _, settings = spec.partition(":")
-    model = Model(name, seed=seed, **dict(s.split("=") for s in settings.split(":") if s))
-    found = model.fit(development).predict(test)
+    model = make_model(spec, seed=seed).fit(development)
+    found = model.predict(test)
     reliability = found.reliability.numpy()
     rho = rank_correlation(-reliability, true_variance(test), test.present)
     steps = [mean_reliability(reliability, test.present)]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -21,14 +22,22 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def number(x: float) -> str:
+    """Three decimals, without a leading zero.
+
+    >>> number(0.5), number(-0.25), number(10.5)
+    ('.500', '-.250', '10.500')
+    """
+    return re.sub(r"^(-?)0\.", r"\1.", f"{x:.3f}")
+
+
 def interval(row: dict[str, str], value: str = "value") -> str:
     """A value with both ends of its 95% interval.
 
     >>> interval({"value": "0.5", "low": "0.41", "high": "0.6"})
     '.500 [.410, .600]'
     """
-    numbers = (f"{float(row[k]):.3f}".replace("0.", ".", 1) for k in (value, "low", "high"))
-    middle, low, high = numbers
+    middle, low, high = (number(float(row[k])) for k in (value, "low", "high"))
     return f"{middle} [{low}, {high}]"
 
 

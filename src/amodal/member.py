@@ -202,9 +202,7 @@ class _Training:
                 **self.resolved.method,
             )
         dtype = torch.float64 if settings.precision == "64" else torch.float32
-        some, tell = valid is not None and len(valid) > 0, self.progress
-        if epochs is not None and tell is not None:
-            tell = self._tell_final
+        some = valid is not None and len(valid) > 0
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         history = fit(
@@ -215,12 +213,15 @@ class _Training:
             seed=self.seed,
             device=self.device,
             folder=folder,
-            progress=tell,
+            progress=self._told(final=epochs is not None),
         )
         return _Fitted(scaler, method, base), history
 
-    def _tell_final(self, epoch: Epoch, epochs: int) -> None:
-        self.progress(replace(epoch, final=True), epochs)
+    def _told(self, *, final: bool) -> Callable[[Epoch, int], None] | None:
+        """What is called after each epoch: an epoch of the final fit says that it is one."""
+        if self.progress is None or not final:
+            return self.progress
+        return lambda epoch, epochs: self.progress(replace(epoch, final=True), epochs)
 
 
 def finish_member(member: Member, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,8 @@ import typer
 
 from amodal.cli.options import Data, Device, check_device, many
 from amodal.cli.prepare import show_dataset
-from amodal.cli.show import heading, is_terminal
+from amodal.cli.progress import TextProgress
+from amodal.cli.show import heading
 from amodal.errors import SettingError
 
 __all__ = ["embed"]
@@ -65,20 +65,19 @@ def embed(
     if set(settings) - own:
         odd = min(set(settings) - own).replace("_", "-")
         raise SettingError(f"--{odd} is not for the encoder {encoder}; leave it out")
-    device = check_device(device) if encoder != HASHING or device != "cpu" else device
+    if encoder != HASHING or device != "cpu":
+        device = check_device(device)
     if encoder != HASHING:
         settings["device"] = device
-    made = embed_texts(
-        Dataset.load(data),
-        make_embedder(encoder, **settings),
-        modalities=many(modalities) or None,
-        cache=None if cache is None else VectorCache(cache),
-        progress=_progress if is_terminal(sys.stderr) else None,
-    )
+    texts, embedder = Dataset.load(data), make_embedder(encoder, **settings)
+    with TextProgress() as progress:
+        made = embed_texts(
+            texts,
+            embedder,
+            modalities=many(modalities) or None,
+            cache=None if cache is None else VectorCache(cache),
+            progress=progress,
+        )
     made.save(out)
     heading(f"Texts became vectors by {encoder}")
     show_dataset(made, out)
-
-
-def _progress(done: int, total: int) -> None:
-    typer.echo(f"\r{done:,} of {total:,} texts", err=True, nl=done == total)

@@ -11,7 +11,7 @@ from amodal.cli.show import is_terminal, shown
 if TYPE_CHECKING:
     from amodal.training import Epoch
 
-__all__ = ["StudyProgress", "TrainProgress", "epoch_line"]
+__all__ = ["StudyProgress", "TextProgress", "TrainProgress", "epoch_line"]
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -112,6 +112,15 @@ class TrainProgress(_Bar):
         which = f"member {member + 1}/{self.members}  " if self.members > 1 else ""
         what = "final fit:" if epoch.final else "epoch"
         _tell(f"{which}{what} {number:{len(str(epochs))}}/{epochs}  {line}")
+
+
+class TextProgress(_Bar):
+    """Progress of `amodal.embed.embed`: call it."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Called after each batch of texts."""
+        if self.live is not None:
+            self.update("Texts", "", done=done, total=total)
 
 
 class StudyProgress(_Bar):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from amodal.embed.apply import TextEmbedder, embed
+from amodal.embed.apply import TextEmbedder, embed, vectors_of
 from amodal.embed.cache import VectorCache
 from amodal.embed.hashing import HashedWords
 
-__all__ = ["HashedWords", "TextEmbedder", "VectorCache", "embed", "make_embedder"]
+__all__ = ["HashedWords", "TextEmbedder", "VectorCache", "embed", "make_embedder", "vectors_of"]
 
 HASHING = "hashing"
 

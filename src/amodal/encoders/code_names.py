@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amodal.embed import TextEmbedder, VectorCache, make_embedder
-from amodal.embed.apply import vectors_of
+from amodal.embed import TextEmbedder, VectorCache, make_embedder, vectors_of
 from amodal.encoders.base import EncoderSettings
 
 __all__ = ["NamedCodes"]

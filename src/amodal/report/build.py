@@ -30,7 +30,7 @@ from amodal.report.content import (
 from amodal.report.differences import difference_panels
 from amodal.report.facts import facts_of
 from amodal.report.figures import curve_panels
-from amodal.report.meanings import HIDDEN, meaning
+from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
@@ -124,6 +124,7 @@ def _content(pool: Pool) -> dict[str, Any]:
         "reliability": reliability_panels(results, reliability),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
         "diagnostics": diagnostic_grid(diagnostic_rows(results)),
+        "alarms": alarms(),
         "settings": settings_facts(results),
         "plan_json": _pretty({**results.plan.to_json(), "data": data_name(results)}),
         "failed": results.failed,

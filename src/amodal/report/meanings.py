@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amodal.metrics import METRICS
 
-__all__ = ["ALARMS", "DIAGNOSTICS", "HIDDEN", "meaning"]
+__all__ = ["ALARMS", "DIAGNOSTICS", "HIDDEN", "alarms", "meaning"]
 
 HIDDEN = ("ece_of_perfect",)
 """Metrics without a part of their own in the page: drawn beside the one that they explain."""
@@ -19,6 +19,17 @@ DIAGNOSTICS = {
 ALARMS = {"variance_collapse": 0.1, "attention_entropy": 0.995}
 """Above these a diagnostic is marked: variances that hit their limit say nothing of a modality, and
 reliance that is even everywhere weighs nothing."""
+
+
+def alarms() -> str:
+    """What is marked, in a sentence.
+
+    >>> alarms()
+    'Marked: variances at their limit above 0.1; evenness of reliance above 0.995.'
+    """
+    told = (f"{DIAGNOSTICS[name].lower()} above {most:g}" for name, most in ALARMS.items())
+    return f"Marked: {'; '.join(told)}."
+
 
 _MEANINGS = {
     "auroc": "the chance that of two rows, one with the outcome and one without, the former gets "
