@@ -120,3 +120,24 @@ def test_a_report_of_no_study(refused, tmp_path):
     assert "stud" in refused("report", tmp_path / "no")
     assert "stud" in refused("report", tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_study_file_and_options_that_win_over_it(call, refused, data, tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        f"""data = "{data}"\nmethods = ["pattern", "logistic"]\nrates = [0]\nmargin = 0.02\n"""
+    )
+    words = [file, "--out", tmp_path / "s", "--methods", "pattern", "--replicates", "20"]
+    result = call("study", *words)
+    assert (result.code, result.bug) == (0, None), result.err
+    plan = json.loads((tmp_path / "s" / "study.json").read_text())["plan"]
+    told = [plan[k] for k in ("data", "methods", "rates", "margin", "replicates", "seeds")]
+    assert told == [str(data), ["pattern"], [0.0], 0.02, 20, [0]]
+    again = call("study", *words, "--rerun", "all")
+    assert "1 cells: 1 run now, 0 finished before" in again.out
+    out = ["--out", tmp_path / "t"]
+    assert "did you mean 'missing'" in refused("study", file, *out, "--rerun", "missin")
+    assert "between 0 and 1" in refused("study", file, *out, "--margin", "-1")
+    assert "names 'methods'" in refused("study", data, *out)
+    file.write_text("datta = 3")
+    assert "did you mean 'data'" in refused("study", file, *out)

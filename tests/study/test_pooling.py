@@ -229,3 +229,30 @@ def test_p_values():
 )
 def test_verdicts(low, high, higher, word):
     assert verdict(Interval((low + high) / 2, low, high), higher) == word
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher", "word"),
+    [
+        (0.001, 0.02, True, "better"),
+        (-0.009, 0.02, True, "non-inferior"),
+        (-0.009, -0.001, True, "non-inferior"),  # worse, but by less than matters
+        (-0.01, 0.02, True, "undecided"),  # the margin itself is not within the margin
+        (-0.03, -0.001, True, "worse"),
+        (-0.02, -0.001, False, "better"),
+        (-0.02, 0.009, False, "non-inferior"),
+        (-0.02, 0.011, False, "undecided"),
+        (0.001, 0.02, False, "worse"),
+        (-0.001, 0.001, None, "undecided"),
+        (float("nan"), float("nan"), True, "undecided"),
+    ],
+)
+def test_verdicts_with_a_margin(low, high, higher, word):
+    assert verdict(Interval((low + high) / 2, low, high), higher, margin=0.01) == word
+
+
+def test_the_margin_is_of_the_primary_metric_alone(pool, monkeypatch):
+    monkeypatch.setitem(vars(pool.results.plan), "margin", 0.9)
+    primary = pool.results.primary
+    assert {c.verdict for c in against_best(pool, primary)} <= {"better", "non-inferior"}
+    assert {c.margin for c in against_best(pool, "log_loss")} == {0.0}

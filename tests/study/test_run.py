@@ -378,3 +378,39 @@ def test_a_stored_fit_that_is_damaged_fails_its_cells(data, tmp_path, fits):
     found = run_study(_plan(data, ("pattern",)), out)
     assert (found.ran, len(found.failed)) == (0, 2)
     assert "the fit failed" in found.failed[0][1]
+
+
+def test_failed_cells_are_left_alone_on_request(data, tmp_path, fits, monkeypatch):
+    out, plain = tmp_path / "study", StandIn.predict
+
+    def broken(self, rows):
+        if self.method == "pattern" and not rows.present.any(axis=1).all():
+            raise RuntimeError("no")
+        return plain(self, rows)
+
+    monkeypatch.setattr(StandIn, "predict", broken)
+    run_study(_plan(data), out)
+    monkeypatch.setattr(StandIn, "predict", plain)
+    found = run_study(_plan(data), out, rerun="missing")
+    assert (found.ran, found.skipped, found.left, found.failed) == (0, 3, 1, ())
+    assert len(read_results(out).failed) == 1
+    assert run_study(_plan(data), out, rerun="failed").ran == 1
+
+
+def test_all_cells_run_anew_on_request(data, tmp_path, fits):
+    out = tmp_path / "study"
+    run_study(_plan(data), out)
+    before, count = _files(out, "evaluations", "predictions"), len(StandIn.fits)
+    patterns = _files(out, "shifts")
+    found = run_study(_plan(data), out, rerun="all")
+    assert (found.ran, found.skipped, len(StandIn.fits)) == (4, 0, 2 * count)
+    after = _files(out, "evaluations", "predictions")
+    assert after.keys() == before.keys()
+    assert all(after[k] > before[k] for k in before)
+    assert _files(out, "shifts") == patterns
+
+
+def test_the_rerun_policy_has_a_name(data, tmp_path):
+    with pytest.raises(UnknownNameError, match="did you mean 'missing'"):
+        run_study(_plan(data), tmp_path / "study", rerun="mising")
+    assert not (tmp_path / "study").exists()

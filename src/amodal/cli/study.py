@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.failures import UNFINISHED
-from amodal.cli.options import Data, Metrics, many, numbers
+from amodal.cli.options import many, numbers
 from amodal.cli.show import heading, next_step
 from amodal.errors import SettingError
 
@@ -22,17 +22,36 @@ _FEW = 5
 
 
 def study(
-    data: Data,
-    methods: Annotated[str, typer.Option(help="Names or name:key=value:..., with commas.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA|FILE.toml",
+            help="A prepared folder, builtin:NAME, or a study file; options win over the file.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder of the study.")],
-    absent: Annotated[str, typer.Option(help="Rates of loss, with commas.")] = "0,0.3,0.5,0.7",
-    mechanism: Annotated[str, typer.Option(help="Mechanisms of loss, with commas.")] = "mcar",
-    seeds: Annotated[str, typer.Option(help="How many; or a list such as 0,5,7.")] = "1",
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validation; 0: one split per seed.")] = 0,
-    absent_at: Annotated[str, typer.Option(help="test, or both (training rows too).")] = "test",
+    methods: Annotated[
+        str | None, typer.Option(help="Names or name:key=value:..., with commas.")
+    ] = None,
+    absent: Annotated[
+        str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.3,0.5,0.7")
+    ] = None,
+    mechanism: Annotated[
+        str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many; or a list such as 0,5,7.", show_default="1")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=0, help="Cross-validation; 0: one split per seed.")
+    ] = None,
+    absent_at: Annotated[
+        str | None, typer.Option(help="test, or both (training rows too).", show_default="test")
+    ] = None,
     keep_one: Annotated[
-        bool, typer.Option("--keep-one", help="A row never loses all that it has.")
-    ] = False,
+        bool | None,
+        typer.Option("--keep-one/--lose-all", help="A row never loses all that it has."),
+    ] = None,
     settings: Annotated[
         list[str],
         typer.Option(
@@ -42,42 +61,72 @@ def study(
             "ones. May be given several times.",
         ),
     ] = [],  # noqa: B006 - typer hands in a list of its own
-    metrics: Metrics = "",
-    replicates: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 1000,
-    focus: Annotated[str, typer.Option(help="Methods that the study is about.")] = "",
-    reference: Annotated[str, typer.Option(help="Method that all are compared with.")] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, with commas, the primary one first.")
+    ] = None,
+    replicates: Annotated[
+        int | None, typer.Option(min=1, help="Of the bootstrap.", show_default="1000")
+    ] = None,
+    focus: Annotated[str | None, typer.Option(help="Methods that the study is about.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Method that all are compared with.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Of non-inferiority, in the primary metric.")
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--data", help="Other data than the study file names.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="1")] = None,
+    rerun: Annotated[
+        str, typer.Option(help="missing cells only; failed ones too; or all of them.")
+    ] = "failed",
 ) -> None:
     """Compare methods on DATA while modalities get lost.
 
-    Each finished cell is a file and is never run again: repeated after a kill, the call goes on
+    Each finished cell is a file and is not run again: repeated after a kill, the call goes on
     where it was; with more methods, rates or seeds it adds cells.
     """
     from amodal.cli.progress import StudyProgress
-    from amodal.study import Plan, run_study
+    from amodal.study import Plan, read_study_file, run_study
 
-    count = numbers("seeds", seeds, int)
-    plan = Plan(
-        data,
-        tuple(many(methods)),
-        rates=tuple(numbers("rates of loss", absent, float)),
-        mechanisms=tuple(many(mechanism)),
-        seeds=count[0] if len(count) == 1 and "," not in seeds else tuple(count),
-        folds=folds,
-        absent_at=absent_at,
-        keep_one=keep_one,
-        settings=settings_by_method(settings),
-        metrics=tuple(many(metrics)),
-        replicates=replicates,
-        jobs=jobs,
-        focus=tuple(many(focus)),
-        reference=reference,
-    )
+    given = {
+        "data": on,
+        "methods": methods and many(methods),
+        "rates": absent and numbers("rates of loss", absent, float),
+        "mechanisms": None if mechanism is None else many(mechanism),
+        "seeds": seeds and _seeds(seeds),
+        "folds": folds,
+        "absent_at": absent_at,
+        "keep_one": keep_one,
+        "metrics": None if metrics is None else many(metrics),
+        "replicates": replicates,
+        "jobs": jobs,
+        "focus": None if focus is None else many(focus),
+        "reference": reference,
+        "margin": margin,
+        "settings": settings_by_method(settings) or None,
+    }
+    given = {k: v for k, v in given.items() if v is not None}
+    if data.endswith(".toml"):
+        plan = read_study_file(data, given)
+    else:
+        plan = Plan.from_json({"data": data, **given})
     with StudyProgress() as progress:
-        outcome = run_study(plan, out, progress=progress)
+        outcome = run_study(plan, out, rerun=rerun, progress=progress)
     _show(outcome, out)
     if outcome.failed:
         raise typer.Exit(UNFINISHED)
+
+
+def _seeds(text: str) -> Any:
+    """``"3"`` is how many, ``"0,5"`` or ``"3,"`` which.
+
+    >>> _seeds("3"), _seeds("3,"), _seeds("0,5")
+    (3, (3,), (0, 5))
+    """
+    found = numbers("seeds", text, int)
+    return found[0] if len(found) == 1 and "," not in text else tuple(found)
 
 
 def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -107,7 +156,8 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _show(outcome: Outcome, out: Path) -> None:
     heading(
         f"{outcome.cells} cells: {outcome.ran} run now, {outcome.skipped} finished before, "
-        f"{len(outcome.failed)} failed."
+        f"{len(outcome.failed)} failed"
+        + (f", {outcome.left} that failed before left alone." if outcome.left else ".")
     )
     for cell, line in outcome.failed[:_FEW]:
         typer.echo(f"  {cell}: {line}", err=True)

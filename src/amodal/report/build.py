@@ -14,6 +14,7 @@ import jinja2
 from amodal.errors import DataError
 from amodal.metrics import METRICS
 from amodal.report.content import (
+    MARKS,
     Grid,
     data_facts,
     data_grid,
@@ -116,6 +117,7 @@ def _content(pool: Pool) -> dict[str, Any]:
         "mechanisms": _mechanisms(pool),
         "sections": [_section(pool, metric) for metric in shown],
         "paired": paired_grid(_by_method(against_best(pool, results.primary))),
+        "marks": _marks(margin=results.plan.margin),
         "reference": method_name(results.reference or ""),
         "referenced": reference_grid(_by_method(against_reference(pool, results.primary))),
         "calibration": calibration_panels(pool),
@@ -131,6 +133,12 @@ def _content(pool: Pool) -> dict[str, Any]:
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "style": (_HERE / "style.css").read_text(encoding="utf-8"),
     }
+
+
+def _marks(*, margin: float) -> str:
+    """What the marks of verdicts stand for; "non-inferior" only where a margin was stated."""
+    shown = {word: mark for word, mark in MARKS.items() if margin or word != "non-inferior"}
+    return ", ".join(f"{mark} {word}" for word, mark in shown.items())
 
 
 def _by_method(comparisons: Sequence[Comparison]) -> list[Comparison]:

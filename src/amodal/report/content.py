@@ -34,7 +34,7 @@ __all__ = [
     "value_grid",
 ]
 
-MARKS = {"better": "▲", "worse": "▼", "undecided": "○"}
+MARKS = {"better": "▲", "non-inferior": "△", "worse": "▼", "undecided": "○"}
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ def _panel(
     axes = figure.add_axes((0.125, 0.19, 0.575, 0.64))
     axes.set(ylim=limits, xlim=(-0.5, max(place.values()) + 0.5))
     axes.axhline(0, color=INK, linewidth=1.0, zorder=1)
+    if comparisons[0].margin:
+        better = METRICS[comparisons[0].metric].higher_is_better
+        least = -comparisons[0].margin if better else comparisons[0].margin
+        axes.axhline(least, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     if points[-1].rate is None:
         axes.axvline(place[points[-1]] - 0.66, color="#d9d9d9", linewidth=0.8)
     shifts = dict(zip(methods, _offsets(len(methods)), strict=True))
@@ -76,7 +80,7 @@ def _panel(
 def _mark(axes: Axes, x: float, c: Comparison, *, look: Look) -> None:
     """The interval, and its middle: open where it holds 0."""
     drawn = look.line | {"linestyle": "none"}
-    if c.verdict == "undecided":
+    if c.interval.low <= 0 <= c.interval.high:
         drawn["markerfacecolor"] = "white"
     axes.vlines(x, c.interval.low, c.interval.high, colors=look.colour, linewidth=1.6, zorder=3)
     axes.plot([x], [c.interval.value], **drawn)

@@ -8,7 +8,7 @@ from amodal.disclosure import shown_count
 from amodal.metrics import METRICS, Interval
 from amodal.report.facts import Facts
 from amodal.report.style import mechanism_name, short_mechanism
-from amodal.study.compare import Comparison
+from amodal.study.compare import VERDICTS, Comparison
 from amodal.study.plan import NONE, Plan
 from amodal.study.results import At
 
@@ -74,7 +74,7 @@ def difference_sentences(facts: Facts) -> list[str]:
 def _by_verdict(facts: Facts, rated: Sequence[Comparison]) -> list[str]:
     """Rate by rate: with numbers where decided, in brief where not."""
     told = []
-    for word in ("better", "worse", "undecided"):
+    for word in VERDICTS:
         own = [c for c in rated if c.verdict == word]
         each = [f"{c.at.rate:g}" for c in own]
         if word != "undecided":
@@ -98,9 +98,7 @@ def _counts(facts: Facts) -> list[str]:
     total = len(facts.against)
     if total < 2:
         return []
-    count = {
-        w: sum(c.verdict == w for c in facts.against) for w in ("better", "worse", "undecided")
-    }
+    count = {w: sum(c.verdict == w for c in facts.against) for w in VERDICTS}
     kept = sum(c.p_holm < _ALPHA for c in facts.against)
     told = join_words([f"{n} {word}" for word, n in count.items() if n])
     if count["undecided"] == total:

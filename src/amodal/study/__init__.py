@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from amodal.study.plan import Plan
     from amodal.study.results import Results, read_results
-    from amodal.study.run import Outcome, run_study
+    from amodal.study.run import RERUN, Outcome, run_study
+    from amodal.study.study_file import read_study_file
     from amodal.study.tables import write_tables
 
 _WHERE = {
     "Outcome": "amodal.study.run",
     "Plan": "amodal.study.plan",
+    "RERUN": "amodal.study.run",
     "Results": "amodal.study.results",
     "read_results": "amodal.study.results",
+    "read_study_file": "amodal.study.study_file",
     "run_study": "amodal.study.run",
     "write_tables": "amodal.study.tables",
 }
 
-__all__ = ["Outcome", "Plan", "Results", "read_results", "run_study", "write_tables"]
+__all__ = [
+    "RERUN",
+    "Outcome",
+    "Plan",
+    "Results",
+    "read_results",
+    "read_study_file",
+    "run_study",
+    "write_tables",
+]
 
 
 def __getattr__(name: str) -> Any:

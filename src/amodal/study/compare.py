@@ -25,7 +25,7 @@ __all__ = [
     "verdict",
 ]
 
-VERDICTS = ("better", "worse", "undecided")
+VERDICTS = ("better", "non-inferior", "worse", "undecided")
 _TAIL = 10  # replicates beyond 0 from which their share is trusted
 
 
@@ -43,6 +43,8 @@ class Comparison:
         p_holm: the same, adjusted for the comparisons of its table.
         units: (seed, fold) pairs that both have.
         complete: whether both have all the units that either has.
+        margin: by how much `method` may be worse and still count as non-inferior; 0 where no margin
+            was stated for this metric.
     """
 
     metric: str
@@ -54,25 +56,43 @@ class Comparison:
     p_holm: float = math.nan
     units: int = 0
     complete: bool = True
+    margin: float = 0.0
 
     @property
     def verdict(self) -> str:
-        """One of `VERDICTS`: "undecided" where the interval holds 0."""
-        return verdict(self.interval, METRICS[self.metric].higher_is_better)
+        """One of `VERDICTS`, see `verdict`."""
+        return verdict(self.interval, METRICS[self.metric].higher_is_better, margin=self.margin)
 
 
-def verdict(interval: Interval, higher_is_better: bool | None) -> str:
-    """What a difference says: decided where its interval does not hold 0.
+def verdict(interval: Interval, higher_is_better: bool | None, *, margin: float = 0.0) -> str:
+    """What a difference says, by where its interval lies.
+
+    "better" where the interval lies wholly on the good side of 0. With a margin, "non-inferior" where
+    it lies wholly on the good side of -margin, also where it lies below 0 (worse, but by less than
+    matters). Else "worse" where it lies wholly on the bad side of 0, and "undecided" where it
+    holds 0.
+
+    Reference: Piaggio et al., JAMA 2012 (CONSORT for non-inferiority), figure 1.
 
     >>> verdict(Interval(0.02, 0.01, 0.03), True), verdict(Interval(0.02, 0.01, 0.03), False)
     ('better', 'worse')
     >>> verdict(Interval(0.02, -0.01, 0.05), True)
     'undecided'
+    >>> verdict(Interval(0.0, -0.008, 0.008), True, margin=0.01)
+    'non-inferior'
+    >>> verdict(Interval(0.0, -0.008, 0.02), False, margin=0.01)
+    'undecided'
     """
-    above, below = interval.low > 0, interval.high < 0
-    if higher_is_better is None or not (above or below):
+    if higher_is_better is None or math.isnan(interval.low) or math.isnan(interval.high):
         return "undecided"
-    return "better" if above == higher_is_better else "worse"
+    least, most = interval.low, interval.high
+    if not higher_is_better:
+        least, most = -most, -least
+    if least > 0:
+        return "better"
+    if margin > 0 and least > -margin:
+        return "non-inferior"
+    return "worse" if most < 0 else "undecided"
 
 
 def p_value(value: float, samples: np.ndarray) -> float:
@@ -177,6 +197,7 @@ def compare(pool: Pool, metric: str, *, at: At, method: str, other: str) -> Comp
         p_value(value, samples),
         units=sum(map(len, shared.values())),
         complete=complete,
+        margin=pool.results.plan.margin if metric == pool.results.primary else 0.0,
     )
 
 

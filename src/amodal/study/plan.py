@@ -45,6 +45,9 @@ class Plan:
         focus: specs of the methods that the study is about; the others are the baselines. Empty:
             those whose name is one of this package's own methods, else the first method.
         reference: the spec that every method is compared with; empty for the first of `focus`.
+        margin: non-inferiority margin of the primary metric, stated before the results are known: a
+            method whose difference has its whole 95% interval above -margin is "non-inferior". 0
+            states none.
 
     Raises:
         SettingError: a value that has no meaning here.
@@ -68,6 +71,7 @@ class Plan:
     jobs: int = 1
     focus: tuple[str, ...] = ()
     reference: str = ""
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         self._set("data", str(self.data))
@@ -81,6 +85,7 @@ class Plan:
         self._set("replicates", _whole("the number of replicates", self.replicates, 1))
         self._set("jobs", _whole("the number of jobs", self.jobs, 1))
         self._set("keep_one", bool(self.keep_one))
+        self._set("margin", check_fraction("a non-inferiority margin", self.margin))
         settings = {str(k): dict(_table(k, v)) for k, v in _table("", self.settings).items()}
         self._set("settings", settings)
         self._check()

@@ -21,6 +21,7 @@ __all__ = [
     "FORMAT",
     "clear_failure",
     "failure_line",
+    "failure_path",
     "write_evaluation",
     "write_failure",
     "write_head",
@@ -125,14 +126,15 @@ def write_failure(where: Path, fit: Fit, error: Exception) -> str:
         trace = trace.tb_next
     facts = {"cell": where.name, "method": fit.method, "seed": fit.seed, "fold": fit.fold}
     facts |= {"data": fit.data, "package": fit.version, "error": failure_line(error), "at": at}
-    put_json(_failed(where), facts)
+    put_json(failure_path(where), facts)
     return facts["error"]
 
 
 def clear_failure(where: Path) -> None:
     """Removes the record of an earlier failure."""
-    _failed(where).unlink(missing_ok=True)
+    failure_path(where).unlink(missing_ok=True)
 
 
-def _failed(where: Path) -> Path:
+def failure_path(where: Path) -> Path:
+    """Where it is recorded that a fit or an evaluation failed."""
     return where.with_name(f"{where.name}.failed.json")

@@ -13,6 +13,7 @@ Layout of a study's folder::
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from typing import Any
 
 import amodal
 from amodal.data.source import open_dataset
-from amodal.errors import AmodalError, SettingError, StorageError
+from amodal.errors import AmodalError, SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
@@ -31,10 +32,13 @@ from amodal.study.cells import Job, Pattern, expand, merge_settings
 from amodal.study.describe import describe_data
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.plan import Plan
-from amodal.study.records import FORMAT, write_head
+from amodal.study.records import FORMAT, failure_path, write_head
 from amodal.study.work import Done, pattern_path, run_job
 
-__all__ = ["Outcome", "Progress", "run_study"]
+__all__ = ["RERUN", "Outcome", "Progress", "run_study"]
+
+RERUN = ("missing", "failed", "all")
+"""Which cells a run of a study runs: see `run_study`."""
 
 Progress = Callable[[int, int, str], None]
 """Called as progress(finished cells, cells of the plan, what was just done)."""
@@ -49,23 +53,27 @@ class Outcome:
         cells: evaluations that the plan asks for.
         ran: evaluations finished by this run.
         failed: (cell, one line) of those that did not work.
+        left: evaluations that failed in an earlier run and were not tried again.
     """
 
     folder: Path
     cells: int
     ran: int
     failed: tuple[tuple[str, str], ...]
+    left: int = 0
 
     @property
     def skipped(self) -> int:
         """Evaluations that an earlier run had finished."""
-        return self.cells - self.ran - len(self.failed)
+        return self.cells - self.ran - len(self.failed) - self.left
 
 
-def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) -> Outcome:
+def run_study(
+    plan: Plan, out: str | Path, *, rerun: str = "failed", progress: Progress | None = None
+) -> Outcome:
     """Runs the cells of `plan` that are not finished in the folder `out`.
 
-    A finished cell is a file under its final name and is never run again: a killed study goes on
+    A finished cell is a file under its final name and is not run again: a killed study goes on
     where it was, and a changed plan adds cells. A failed cell is recorded with one line and tried
     again at the next run; the others go on. Test rows depend on (seed, fold) alone, patterns of
     loss on (mechanism, rate, seed): both are the same for all methods. Whatever a model selects,
@@ -75,13 +83,18 @@ def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) 
     Args:
         plan: what is compared.
         out: a folder: new, empty, or of a study on any data.
+        rerun: one of `RERUN`: ``missing`` runs cells that were never run, ``failed`` those that
+            failed too, ``all`` runs every cell of the plan anew, its fits included.
         progress: called after each evaluation, and once at the start.
 
     Raises:
         SettingError: a method, mechanism, metric or setting of the plan has no meaning.
+        UnknownNameError: `rerun` is none of `RERUN`.
         DataError: the data have no target, or cannot be split.
         StorageError: the folder is of something else, or cannot be written.
     """
+    if rerun not in RERUN:
+        raise unknown_name("rerun policy", rerun, RERUN)
     folder = _open_folder(Path(out))
     data = open_dataset(plan.data)
     models = _check(plan, data)
@@ -90,9 +103,13 @@ def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) 
     sweep_stale(folder)
     write_head(folder, plan, jobs, description=describe_data(data))
     _draw_patterns(folder, data, jobs)
-    todo = [rest for job in jobs if (rest := _unfinished(folder, job)).evaluations]
+    if rerun == "all":
+        _forget(folder, jobs)
+    todo = [rest for job in jobs if (rest := _unfinished(folder, job, rerun)).evaluations]
     cells = sum(len(job.evaluations) for job in jobs)
-    finished = cells - sum(len(job.evaluations) for job in todo)
+    left = sum(len(_unfinished(folder, job, "failed").evaluations) for job in jobs)
+    left -= sum(len(job.evaluations) for job in todo)
+    finished = cells - left - sum(len(job.evaluations) for job in todo)
     report = progress or (lambda done, total, text: None)
     report(finished, cells, f"{finished} of {cells} cells were finished before")
     ran, failed = 0, []
@@ -100,7 +117,7 @@ def run_study(plan: Plan, out: str | Path, *, progress: Progress | None = None) 
         ran += done.error is None
         failed += [(done.cell, done.error)] if done.error else []
         report(finished + ran, cells, done.describe())
-    return Outcome(folder, cells, ran, tuple(failed))
+    return Outcome(folder, cells, ran, tuple(failed), left)
 
 
 def _open_folder(folder: Path) -> Path:
@@ -173,9 +190,24 @@ def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
             _absence_shift(pattern).draw(data).save(path)
 
 
-def _unfinished(folder: Path, job: Job) -> Job:
-    kept = [e for e in job.evaluations if not (folder / "evaluations" / f"{e.id}.json").exists()]
+def _unfinished(folder: Path, job: Job, rerun: str) -> Job:
+    """What of a job is to be done."""
+    where = folder / "evaluations"
+    kept = [e for e in job.evaluations if not (where / f"{e.id}.json").exists()]
+    if rerun == "missing":
+        if failure_path(folder / "fits" / job.fit.id).exists():
+            kept = []
+        kept = [e for e in kept if not failure_path(where / e.id).exists()]
     return Job(job.fit, tuple(kept))
+
+
+def _forget(folder: Path, jobs: Iterable[Job]) -> None:
+    """Removes the results of all cells of `jobs`; an evaluation goes before what it rests on."""
+    for job in jobs:
+        for e in job.evaluations:
+            (folder / "evaluations" / f"{e.id}.json").unlink(missing_ok=True)
+            (folder / "predictions" / f"{e.id}.parquet").unlink(missing_ok=True)
+        shutil.rmtree(folder / "fits" / job.fit.id, ignore_errors=True)
 
 
 def _work(folder: Path, plan: Plan, jobs: list[Job]) -> Iterator[Done]:

@@ -81,6 +81,7 @@ def comparison_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
             "high": c.interval.high,
             "p": c.p,
             "p_holm": c.p_holm,
+            "margin": c.margin or None,
             "verdict": c.verdict,
             "cells": c.units,
             "same_cells": c.complete,

@@ -1,0 +1,65 @@
+"""Study files: a plan written down in TOML, before the results are known."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amodal.errors import SettingError, StorageError
+from amodal.study.plan import Plan
+
+__all__ = ["read_study_file"]
+
+
+def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
+    """The `Plan` of a study file.
+
+    A study file names the fields of `Plan`; ``data`` is a path seen from the file, or
+    ``builtin:NAME``; ``[settings.METHOD]`` holds settings of a method, of ``neural``, ``classic`` or
+    of all (``"*"``)::
+
+        data = "builtin:digits"
+        methods = ["aum", "concat", "pattern"]
+        rates = [0, 0.5]
+        metrics = ["accuracy", "log_loss"]
+        margin = 0.01
+
+        [settings.neural]
+        epochs = 20
+
+    Args:
+        path: the file.
+        changes: fields that win over the file; those of ``settings`` join the file's, key by key.
+
+    Raises:
+        StorageError: the file cannot be read.
+        SettingError: it is no TOML, a value has no meaning, or a field that a plan needs lacks.
+        UnknownNameError: a field that plans do not have, with the nearest known name.
+    """
+    path = Path(path)
+    try:
+        fields = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise StorageError(
+            f"a study file is a TOML file; {path} cannot be read ({error.strerror}); check the path"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"a study file is written in TOML; {path.name} is not: {error}; mend it"
+        ) from None
+    where = fields.get("data")
+    if isinstance(where, str) and not where.startswith("builtin:"):
+        fields["data"] = str(path.parent / where)
+    changes = dict(changes or {})
+    settings = _merged(fields.get("settings", {}), changes.pop("settings", {}))
+    return Plan.from_json({**fields, "settings": settings, **changes})
+
+
+def _merged(ours: Any, theirs: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Settings of a file with others put over them; what is no table is left to `Plan` to refuse."""
+    if not isinstance(ours, Mapping) or not all(isinstance(v, Mapping) for v in ours.values()):
+        return ours
+    keys = dict.fromkeys([*ours, *theirs])
+    return {key: {**ours.get(key, {}), **theirs.get(key, {})} for key in keys}
