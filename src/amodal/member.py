@@ -145,6 +145,8 @@ def fit_member(
         method = kind(train.task, **resolved.method)
         method.fit(scaler.apply(train), scaler.apply(valid), seed=seed)
         return Member(name, settings, scaler, method, _base(train))
+    count = len(rows["train"]) if resolved.train.unlabelled else int(rows["train"].labelled.sum())
+    resolved = replace(resolved, train=resolved.train.for_rows(count))  # the final fit's, too
     work = _Training(kind, resolved, seed, device, progress)
     fitted, history = work.run(rows["train"], rows["valid"], folder)
     if resolved.train.refit and "both" in rows and len(rows["valid"]):

@@ -10,6 +10,7 @@ from amodal.errors import SettingError
 __all__ = ["PRECISIONS", "TrainSettings"]
 
 _EPOCHS, _STEPS = 12, 250
+_BATCH, _SMALLEST, _PASSES = 128, 32, 16
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
 
 
@@ -20,7 +21,8 @@ class TrainSettings:
     Args:
         epochs: passes over the training rows; methods with two stages give stage 1 the first 20%.
             0 takes 12, or as many as make 250 steps where rows are few.
-        batch_size: rows per step.
+        batch_size: rows per step. 0 takes 128, halved down to 32 while 250 steps would take more
+            than 16 passes: few rows are better seen in small batches than often.
         lr: peak learning rate of AdamW; it warms up over 5% of the steps and falls along a cosine.
         weight_decay: of AdamW.
         clip: norm that gradients are clipped to.
@@ -38,7 +40,7 @@ class TrainSettings:
     """
 
     epochs: int = 0
-    batch_size: int = 128
+    batch_size: int = 0
     lr: float = 1e-3
     weight_decay: float = 1.0
     clip: float = 1.0
@@ -51,9 +53,12 @@ class TrainSettings:
     precision: str = "32"
 
     def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise SettingError(f"epochs must be at least 0; got {self.epochs}; change it")
-        for name in ("batch_size", "lr", "clip"):
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 0:
+                raise SettingError(
+                    f"{name} must be at least 0; got {getattr(self, name)}; change it"
+                )
+        for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be positive; got {getattr(self, name)}; change it")
         for name, top in (("weight_decay", 10.0), ("lose", 0.5), ("ema", 0.99999)):
@@ -67,14 +72,22 @@ class TrainSettings:
             )
 
     def for_rows(self, n: int) -> TrainSettings:
-        """The same settings with the number of epochs fixed for n training rows.
+        """The same settings with batch size and number of epochs fixed for n training rows.
 
         >>> TrainSettings(batch_size=100).for_rows(1000).epochs
         25
         >>> TrainSettings(epochs=3).for_rows(1000).epochs
         3
+        >>> [TrainSettings().for_rows(n).batch_size for n in (10_000, 1000, 500, 10)]
+        [128, 64, 32, 32]
         """
-        if self.epochs:
-            return self
-        steps = max(1, math.ceil(n / self.batch_size))
-        return replace(self, epochs=max(_EPOCHS, math.ceil(_STEPS / steps)))
+        batch = self.batch_size or _BATCH
+        while not self.batch_size and batch > _SMALLEST and _passes(n, batch) > _PASSES:
+            batch //= 2
+        epochs = self.epochs or max(_EPOCHS, _passes(n, batch))
+        return replace(self, batch_size=batch, epochs=epochs)
+
+
+def _passes(n: int, batch: int) -> int:
+    """Passes over n rows that make `_STEPS` steps."""
+    return math.ceil(_STEPS / max(1, math.ceil(n / batch)))
