@@ -7,7 +7,6 @@ with ``--quick`` sizes are small, it takes a few seconds and writes nothing.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,10 +20,12 @@ from measure import (
     fill,
     machine,
     made_up,
+    markdown,
     ms,
     parameters,
     peak_bytes,
     step,
+    write_part,
 )
 from share import share_of_fusion
 from torch import Tensor
@@ -175,13 +176,6 @@ def _forward_backward(method: AUM, batch: Batch, hidden: Tensor) -> None:
 # -- printing -------------------------------------------------------------------------------------
 
 
-def markdown(found: Table) -> str:
-    """A heading and a table."""
-    title, head, rows = found
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return f"## {title}\n\n" + "".join(f"| {' | '.join(x)} |\n" for x in lines)
-
-
 def measurements(quick: bool) -> list[Callable[[], Table]]:
     """What is measured, in order."""
     if quick:
@@ -216,9 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
         text.append(markdown(measure()))
         print(text[-1], flush=True)
     if out:
-        half = out.with_name(f".{out.name}.half")
-        half.write_text("\n".join(text))
-        os.replace(half, out)
+        write_part(out, "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import platform
+import re
 import statistics
 import tempfile
 import time
@@ -29,10 +30,12 @@ __all__ = [
     "fill",
     "machine",
     "made_up",
+    "markdown",
     "ms",
     "parameters",
     "peak_bytes",
     "step",
+    "write_part",
 ]
 
 Table = tuple[str, list[str], list[list[str]]]
@@ -116,6 +119,29 @@ def parameters(method: NeuralMethod, *, encoders: bool) -> list[nn.Parameter]:
 def ms(seconds: float) -> str:
     """`seconds` as text."""
     return f"{seconds * 1e3:.1f} ms"
+
+
+# -- results.md: a part under a heading of its own for each command --------------------------------
+
+
+def markdown(found: Table) -> str:
+    """A heading and a table."""
+    title, head, rows = found
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return f"## {title}\n\n" + "".join(f"| {' | '.join(x)} |\n" for x in lines)
+
+
+def write_part(out: Path, text: str) -> None:
+    """Replaces the part of `out` that has the same first line, ``# ...``, or adds one."""
+    title = text.splitlines()[0]
+    old = out.read_text() if out.exists() else ""
+    parts = [f"# {x}".strip() for x in re.split(r"^# ", old, flags=re.MULTILINE) if x.strip()]
+    places = [k for k, x in enumerate(parts) if x.splitlines()[0] == title]
+    for k in places or [len(parts)]:
+        parts[k : k + 1] = [text.strip()]
+    half = out.with_name(f".{out.name}.half")
+    half.write_text("\n\n".join(parts) + "\n")
+    os.replace(half, out)
 
 
 # -- made-up batches: standard normal numbers, targets that have nothing to do with them ----------

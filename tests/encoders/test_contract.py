@@ -53,6 +53,23 @@ def test_sizes(case, made, v):
         assert (encoded.tokens[~encoded.token_present] == 0).all()
 
 
+@pytest.mark.parametrize("v", [0, 1, 6, 150])
+def test_pooling_alone_gives_the_same(case, made, v):
+    """Of many values those of like length are read together."""
+    kind, encoder = case
+    values = made(kind, v)
+    expected = encoder(values).pooled
+    torch.testing.assert_close(encoder.pool(values), expected, rtol=1e-5, atol=1e-5)
+    weight = torch.randn_like(expected)
+    grads = [
+        torch.autograd.grad((x * weight).sum(), list(encoder.parameters()), allow_unused=True)
+        for x in (expected, encoder.pool(values))
+    ]
+    for full, alone in zip(*grads, strict=True):
+        if full is not None:
+            torch.testing.assert_close(alone, full, rtol=1e-4, atol=1e-4)
+
+
 def test_no_values_still_have_a_gradient_path(case, made):
     kind, encoder = case
     loss = encoder(made(kind, 0)).pooled.sum()

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from amodal.nn.blocks import Attention, FeedForward, ResidualMLP, Transformer, drop
+from amodal.nn.ragged import pad
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5])
@@ -103,6 +104,29 @@ def test_transformer_ignores_absent_tokens():
     torch.testing.assert_close(alone_tokens, tokens[:1, :2], rtol=1e-5, atol=1e-6)
     nothing, _ = body(x[1:, :0], present[1:, :0])
     torch.testing.assert_close(nothing, summary[1:], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("longest", [None, 5])
+def test_summaries_alone_are_those_of_all_tokens(depth, longest):
+    torch.manual_seed(0)
+    body = Transformer(8, 2, depth=depth).eval()
+    lengths = torch.randint(0, 9, (100,))
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    x = torch.randn(int(offsets[-1]), 8)
+    expected, _ = body(*pad(x, offsets, longest))
+    torch.testing.assert_close(body.summarise(x, offsets, longest), expected, rtol=1e-5, atol=1e-5)
+    assert body.summarise(x[:0], offsets[:1]).shape == (0, 8)
+
+
+def test_summaries_alone_drop_the_same_units():
+    torch.manual_seed(0)
+    body, x = Transformer(8, 2, dropout=0.3), torch.randn(4, 3, 8)
+    present = torch.ones(4, 3, dtype=torch.bool)
+    torch.manual_seed(1)
+    expected, _ = body(x, present)
+    torch.manual_seed(1)
+    torch.testing.assert_close(body.summary_of(x, present), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])

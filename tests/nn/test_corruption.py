@@ -8,7 +8,7 @@ import torch
 
 from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
-from amodal.nn.corruption import corrupted
+from amodal.nn.corruption import changed_only, corrupted
 from amodal.testing import made_up
 
 
@@ -36,6 +36,10 @@ def test_noise_has_the_severity_told_and_times_codes_and_gaps_stay() -> None:
     assert torch.equal(noisy.values["t"].data["numeric"].isnan(), gaps)
     assert gaps.any()
     assert noisy.values["c"] is batch.values["c"]
+    changed = changed_only(noisy, batch)
+    assert len(changed.values["c"]) == 0
+    assert (changed.values["c"].index == -1).all()
+    assert all(changed.values[name] is noisy.values[name] for name in "tse")
 
 
 def test_nothing_present_is_nothing_changed() -> None:

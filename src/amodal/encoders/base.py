@@ -192,6 +192,10 @@ class Encoder(nn.Module):
         """``pooled`` ``Float[v, width]``, and tokens where the encoder has them."""
         raise NotImplementedError
 
+    def pool(self, values: Values) -> Float[Tensor, "v d"]:
+        """``forward(values).pooled``, without what only tokens cost."""
+        return self(values).pooled
+
     def extra_repr(self) -> str:
         return f"{self.modality.name}, {self.kind}"
 

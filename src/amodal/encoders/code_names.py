@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from amodal.embed import TextEmbedder, VectorCache, make_embedder, vectors_of
@@ -56,8 +56,9 @@ class NamedCodes(nn.Module):
         start *= _STD / max(table.shape[1], 1) ** 0.5
         self.map = nn.Parameter(start.to(self.map))
 
-    def forward(self) -> Float[Tensor, "c d"]:
-        return self.table @ self.map
+    def forward(self, used: Int[Tensor, " u"] | None = None) -> Float[Tensor, "u d"]:
+        """The vectors of the codes at places `used`; None for all."""
+        return (self.table if used is None else self.table[used]) @ self.map
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         for name in ("table", "map"):  # their sizes are known only to who fitted them

@@ -71,18 +71,28 @@ class CodesEncoder(Encoder):
             self.named.fit(self.modality.vocabulary, self.settings)
 
     def forward(self, values: Values) -> Encoded:
+        events, bag = self._read(values)
+        tokens, present = pad(events, values.offsets, self.settings.max_events)
+        summary, tokens = self.course(tokens, present)
+        return Encoded(self.body(torch.cat([summary, bag], dim=1)), tokens, present)
+
+    def pool(self, values: Values) -> Float[Tensor, "v d"]:
+        events, bag = self._read(values)
+        summary = self.course.summarise(events, values.offsets, self.settings.max_events)
+        return self.body(torch.cat([summary, bag], dim=1))
+
+    def _read(self, values: Values) -> tuple[Float[Tensor, "s d"], Float[Tensor, "v d1"]]:
+        """The events, and the bag of each value: the mean of its codes and how many there are."""
         code, kind, time = self._events(values)
         offsets = values.offsets
         codes = self.codes.weight
-        if self.named is not None:
-            codes = codes + self.named()
+        if self.named is not None:  # names are mapped once for each code that occurs
+            used, code = torch.unique(code, return_inverse=True)
+            codes = F.embedding(used, codes) + self.named(used)
         events = F.embedding(code, codes) + self.types(kind) + self._times(time)
-        tokens, present = pad(events, offsets, self.settings.max_events)
-        summary, tokens = self.course(tokens, present)
         number = (offsets[1:] - offsets[:-1]).to(self.real).log1p()[:, None].to(self.dtype)
         bag = F.embedding_bag(code, codes, offsets, mode="mean", include_last_offset=True)
-        parts = [summary, bag, number]
-        return Encoded(self.body(torch.cat(parts, dim=1)), tokens, present)
+        return events, torch.cat([bag, number], dim=1)
 
     def _events(self, values: Values) -> tuple[Tensor, Tensor, Tensor]:
         data = values.data

@@ -140,19 +140,30 @@ class SeriesEncoder(Encoder):
 
     def forward(self, values: Values) -> Encoded:
         values = self.prepare(values)
-        parts, tokens, present = [], None, None
-        if self.course is not None:
-            steps = values.data["step"].to(self.dtype)
-            course, tokens, present = self._course(steps, values.offsets)
-            parts.append(course)
-        elif "windows" in values.whole:
+        if self.course is None:
+            return Encoded(self._pooled(values, None))
+        steps = values.data["step"].to(self.dtype)
+        course, tokens, present = self._course(steps, values.offsets)
+        return Encoded(self._pooled(values, course), tokens, present)
+
+    def pool(self, values: Values) -> Float[Tensor, "v d"]:
+        values = self.prepare(values)
+        if self.course is None:
+            return self._pooled(values, None)
+        steps = values.data["step"].to(self.dtype)
+        if self.settings.series == "transformer":
+            return self._pooled(values, self.course.summarise(self.step(steps), values.offsets))
+        return self._pooled(values, self.course(steps, values.offsets)[0])
+
+    def _pooled(self, values: Values, course: Tensor | None) -> Float[Tensor, "v d"]:
+        parts = [] if course is None else [course]
+        if "windows" in values.whole:
             parts.append(values.whole["windows"])
         if self.settings.summaries:
             numbers = values.whole["summary"]
             parts += [numbers if self.pieces is None else self.pieces(numbers)]
             parts += [values.whole["missing"]]
-        flat = torch.cat([x.to(self.dtype) for x in parts], dim=1)
-        return Encoded(self.body(flat), tokens, present)
+        return self.body(torch.cat([x.to(self.dtype) for x in parts], dim=1))
 
     def _summaries(self, time: Tensor, value: Tensor, offsets: Tensor) -> dict[str, Tensor]:
         """Summaries ``[v, c]``, in pieces NaN of a variable never observed, and which those are."""

@@ -99,16 +99,26 @@ class TableEncoder(Encoder):
             hidden = hidden + self._levels(values).sum(dim=1)
         return Encoded(self.body.refine(hidden))
 
+    def pool(self, values: Values) -> Float[Tensor, "v d"]:
+        if self.settings.table != "tokens":
+            return self(values).pooled
+        return self.body.summary_of(*self._tokens(*observed(self._numbers(values)), values))
+
     def _attend(
         self, x: Float[Tensor, "v n"], known: Bool[Tensor, "v n"], values: Values
     ) -> Encoded:
+        tokens, there = self._tokens(x, known, values)
+        pooled, tokens = self.body(tokens, there)
+        return Encoded(pooled, tokens, there)
+
+    def _tokens(
+        self, x: Float[Tensor, "v n"], known: Bool[Tensor, "v n"], values: Values
+    ) -> tuple[Float[Tensor, "v t d"], Bool[Tensor, "v t"]]:
         seen = x[..., None] * self.weight + self.bias
         tokens = torch.where(known[..., None], seen, self.missing)
         if len(self.starts):
             tokens = torch.cat([tokens, self._levels(values)], dim=1)
-        there = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
-        pooled, tokens = self.body(tokens, there)
-        return Encoded(pooled, tokens, there)
+        return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
 
     def _numbers(self, values: Values) -> Float[Tensor, "v n"]:
         if not self.numeric:

@@ -16,7 +16,7 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
 from amodal.methods.base import Head, NeuralMethod, spread
 from amodal.nn import gaussian
-from amodal.nn.corruption import corrupted
+from amodal.nn.corruption import changed_only, corrupted
 from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, weighted_total
 from amodal.nn.grouped import GroupedLinear, GroupedMLP
@@ -295,6 +295,7 @@ class AUM(NeuralMethod):
         variance heads alone: encoders that had to tell noise would do so instead of their task.
         """
         noisy, severity = corrupted(batch)
+        noisy = changed_only(noisy, batch)
         with torch.no_grad():
             changed = self._hidden(noisy, slots)
         raised = self._log_var(changed, self._oddness(noisy, slots))

@@ -204,7 +204,7 @@ class NeuralMethod(nn.Module):
     def encode(self, batch: Batch) -> Float[Tensor, "n m d"]:
         """The pooled vector of every present pair; 0 where absent. Encoders see present rows only."""
         pooled = [
-            spread(encoder(batch.values[name]).pooled, batch.values[name])
+            spread(encoder.pool(batch.values[name]), batch.values[name])
             for name, encoder in zip(self.names, self.encoders, strict=True)
         ]
         return torch.stack(pooled, 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from amodal.nn.ragged import buckets, pad
 
 __all__ = [
     "Attention",
@@ -138,6 +140,17 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, val, attn_mask=mask)
         return self.out(mixed.transpose(1, 2).reshape(v, t, d))
 
+    def lead(self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]) -> Float[Tensor, "v d"]:
+        """What the first token gets, and no other."""
+        v, t, d = x.shape
+        (w_q, w_kv), (b_q, b_kv) = (y.split([d, 2 * d]) for y in (self.qkv.weight, self.qkv.bias))
+        q = F.linear(x[:, 0], w_q, b_q).view(v, self.heads, 1, d // self.heads)
+        kv = F.linear(x, w_kv, b_kv).view(v, t, 2, self.heads, d // self.heads)
+        k, val = kv.permute(2, 0, 3, 1, 4).unbind(0)
+        mask = present[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, val, attn_mask=mask)
+        return self.out(mixed.reshape(v, d))
+
 
 class TransformerBlock(nn.Module):
     """Pre-norm block: ``x + attention(norm(x))``, then ``x + FeedForward(x)``.
@@ -162,6 +175,12 @@ class TransformerBlock(nn.Module):
         x = x + drop(mixed, self.dropout, self.training)
         return x + drop(self.feed(x), self.dropout, self.training)
 
+    def lead(self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]) -> Float[Tensor, "v d"]:
+        """The first token alone."""
+        mixed = self.attention.lead(self.norm(x), present)
+        first = x[:, 0] + drop(mixed, self.dropout, self.training)
+        return first + drop(self.feed(first), self.dropout, self.training)
+
 
 class Transformer(nn.Module):
     """Blocks over tokens, led by a learned summary token (the "[CLS]" of Devlin et al. 2019).
@@ -185,11 +204,45 @@ class Transformer(nn.Module):
         self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
     ) -> tuple[Float[Tensor, "v d"], Float[Tensor, "v t d"]]:
         """``(summary, tokens)``; tokens are 0 where they are not present."""
-        lead = self.summary.expand(len(x), 1, -1)
-        x = torch.cat([lead, x], dim=1)
-        seen = torch.cat([present.new_ones(len(x), 1), present], dim=1)
+        x, seen = self._led(x, present)
         for block in self.blocks:
             x = block(x, seen)
         x = self.norm(x)
         tokens = torch.where(present[..., None], x[:, 1:], torch.zeros_like(x[:, 1:]))
         return x[:, 0], tokens
+
+    def summarise(
+        self,
+        x: Float[Tensor, "s d"],
+        offsets: Int[Tensor, " v1"],
+        max_len: int | None = None,
+    ) -> Float[Tensor, "v d"]:
+        """The summaries alone of packed tokens: what `forward` gives, several times faster.
+
+        Sequences of like length are padded together, and of the last block only the summary token
+        is worked out.
+
+        Args:
+            x: the tokens of all sequences, one sequence after the other.
+            offsets: sequence j has the tokens ``offsets[j]:offsets[j + 1]``.
+            max_len: of more tokens only the last ones are read.
+        """
+        lengths = offsets[1:] - offsets[:-1]
+        places = buckets(lengths if max_len is None else lengths.clamp_max(max_len))
+        found = [self.summary_of(*pad(x, offsets, max_len, rows=rows)) for rows in places]
+        return torch.cat(found)[torch.cat(places).argsort()]
+
+    def summary_of(
+        self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
+    ) -> Float[Tensor, "v d"]:
+        """The summaries alone of padded tokens."""
+        x, seen = self._led(x, present)
+        for block in self.blocks[:-1]:
+            x = block(x, seen)
+        return self.norm(self.blocks[-1].lead(x, seen))
+
+    def _led(self, x: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """The summary token before the others, and which are there."""
+        lead = self.summary.expand(len(x), 1, -1)
+        seen = torch.cat([present.new_ones(len(x), 1), present], dim=1)
+        return torch.cat([lead, x], dim=1), seen

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amodal.batch import Batch
+from amodal.batch import Batch, take_values
 from amodal.values import Values
 
-__all__ = ["corrupted"]
+__all__ = ["changed_only", "corrupted"]
 
 _LEAST, _MOST = 0.25, 4.0
 
@@ -28,6 +28,18 @@ def corrupted(batch: Batch) -> tuple[Batch, Float[Tensor, "n m"]]:
         values[name], severity = _noisy(batch.values[name])
         columns.append(severity)
     return batch.with_values(values), torch.stack(columns, 1)
+
+
+def changed_only(noisy: Batch, batch: Batch) -> Batch:
+    """`noisy` with nothing in the modalities in which it is still `batch`: none to encode again."""
+    rows = torch.arange(len(batch), device=batch.absence.device)
+    values = {}
+    for name, found in noisy.values.items():
+        if found is batch.values[name]:
+            none = Values(found.data, found.offsets, torch.full_like(found.index, -1), found.whole)
+            found = take_values(none, rows)
+        values[name] = found
+    return noisy.with_values(values)
 
 
 def _noisy(values: Values) -> tuple[Values, Float[Tensor, " n"]]:

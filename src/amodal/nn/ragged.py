@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "bin_steps",
+    "buckets",
     "last_observed",
     "order_steps",
     "pad",
@@ -87,11 +88,16 @@ def last_observed(known: Bool[Tensor, "s d"], offsets: Int[Tensor, " v1"]) -> In
 
 
 def pad(
-    values: Tensor, offsets: Int[Tensor, " v1"], max_len: int | None = None
+    values: Tensor,
+    offsets: Int[Tensor, " v1"],
+    max_len: int | None = None,
+    *,
+    rows: Int[Tensor, " v"] | None = None,
 ) -> tuple[Tensor, Bool[Tensor, "v t"]]:
     """Packed ``[s, ...]`` -> padded ``[v, t, ...]`` with 0 behind the end, and where a step is.
 
-    t is the longest length; of a sequence longer than `max_len` the last steps are kept.
+    t is the longest length; of a sequence longer than `max_len` the last steps are kept. `rows`
+    names the sequences wanted; None for all.
 
     >>> x, present = pad(torch.tensor([1, 2, 3]), torch.tensor([0, 2, 2, 3]))
     >>> x.tolist(), present.tolist()
@@ -99,16 +105,37 @@ def pad(
     >>> pad(torch.tensor([1, 2, 3]), torch.tensor([0, 2, 2, 3]), max_len=1)[0].tolist()
     [[2], [0], [3]]
     """
-    lengths = offsets[1:] - offsets[:-1]
+    ends, lengths = offsets[1:], offsets[1:] - offsets[:-1]
+    if rows is not None:
+        ends, lengths = ends[rows], lengths[rows]
     longest = int(lengths.max()) if len(lengths) else 0
     longest = longest if max_len is None else min(longest, max_len)
     kept = lengths.clamp_max(longest)
     place = torch.arange(longest, device=offsets.device)
     present = place < kept[:, None]
-    at = torch.where(present, (offsets[1:] - kept)[:, None] + place, 0)
+    at = torch.where(present, (ends - kept)[:, None] + place, 0)
     padded = values[at] if len(values) else values.new_zeros(*at.shape, *values.shape[1:])
     shape = present.shape + (1,) * (values.ndim - 1)
     return torch.where(present.view(shape), padded, torch.zeros_like(padded)), present
+
+
+def buckets(
+    lengths: Int[Tensor, " v"], *, most: int = 8, least: int = 32
+) -> tuple[Int[Tensor, " b"], ...]:
+    """The places of sequences of like length, together: padded apart, they need little padding.
+
+    Args:
+        lengths: of the sequences.
+        most: buckets.
+        least: sequences of a bucket, where there are more than one.
+
+    >>> [x.tolist() for x in buckets(torch.tensor([5, 1, 6, 2]), most=2, least=1)]
+    [[1, 3], [0, 2]]
+    """
+    number = min(most, max(1, len(lengths) // least))
+    if number == 1:
+        return (torch.arange(len(lengths), device=lengths.device),)
+    return torch.argsort(lengths, stable=True).tensor_split(number)
 
 
 def order_steps(time: Float[Tensor, " s"], offsets: Int[Tensor, " v1"]) -> Int[Tensor, " s"] | None:
