@@ -92,6 +92,7 @@ class Run:
         seed: int,
         device: str,
     ) -> None:
+        settings = settings.for_rows(len(train))
         self.settings, self.seed = settings, seed
         self.fabric = Fabric(
             accelerator=device, devices=1, precision=PRECISIONS[settings.precision]
