@@ -16,8 +16,10 @@ __all__ = ["changed_only", "corrupted"]
 _LEAST, _MOST = 0.25, 4.0
 
 
-def corrupted(batch: Batch) -> tuple[Batch, Float[Tensor, "n m"]]:
+def corrupted(batch: Batch, *, share: float = 1.0) -> tuple[Batch, Float[Tensor, "n m"]]:
     """A copy of `batch` with Gaussian noise on its numbers, and how much of it each pair got.
+
+    A value gets noise with probability `share`, else severity 0.
 
     Inputs are scaled, so severity s is a multiple of the training standard deviation: log-uniform
     from 1/4 to 4, one draw per value and modality; 0 for a modality without numbers (codes) and
@@ -25,7 +27,7 @@ def corrupted(batch: Batch) -> tuple[Batch, Float[Tensor, "n m"]]:
     """
     values, columns = {}, []
     for name in batch.names:
-        values[name], severity = _noisy(batch.values[name])
+        values[name], severity = _noisy(batch.values[name], share)
         columns.append(severity)
     return batch.with_values(values), torch.stack(columns, 1)
 
@@ -42,7 +44,7 @@ def changed_only(noisy: Batch, batch: Batch) -> Batch:
     return noisy.with_values(values)
 
 
-def _noisy(values: Values) -> tuple[Values, Float[Tensor, " n"]]:
+def _noisy(values: Values, share: float) -> tuple[Values, Float[Tensor, " n"]]:
     index = values.index
     data = {k: x for k, x in values.data.items() if _is_number(k, x)}
     whole = {k: x for k, x in values.whole.items() if x.is_floating_point() and x.shape[-1]}
@@ -52,6 +54,8 @@ def _noisy(values: Values) -> tuple[Values, Float[Tensor, " n"]]:
     low, high = math.log(_LEAST), math.log(_MOST)
     severity = torch.empty(len(values), dtype=some.dtype, device=some.device)
     severity = severity.uniform_(low, high).exp()
+    if share < 1:
+        severity = severity * (torch.rand_like(severity) < share)
     steps = severity
     if values.offsets is not None:
         steps = torch.repeat_interleave(severity, values.lengths)
