@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
-from amodal.methods.base import Head, NeuralMethod, spread
+from amodal.methods.base import Head, NeuralMethod, evenness, spread
 from amodal.nn import gaussian
 from amodal.nn.corruption import changed_only, corrupted
 from amodal.nn.gaussian import full
@@ -374,15 +374,9 @@ class AUM(NeuralMethod):
     def diagnostics(self, prediction: Prediction) -> dict[str, float]:
         """Variance collapse, attention entropy against uniform, KL per row in nats."""
         there = prediction.present
-        several = there.sum(1) >= 2
-        share = prediction.reliance[several]
-        total = share.sum(1, keepdim=True).clamp_min(1e-12)
-        share = share / total
-        entropy = -(share * share.clamp_min(1e-12).log()).sum(1)
-        relative = entropy / there[several].sum(1).float().log()
         out = {
             "variance_collapse": float(prediction.extra["collapsed"][there].mean()),
-            "attention_entropy": float(relative.mean()),
+            "attention_entropy": evenness(prediction.reliance, there),
             "kl_nats": float(prediction.extra["kl"].mean()),
         }
         return {k: v for k, v in out.items() if v == v}

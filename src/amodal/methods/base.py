@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from amodal.batch import Batch, Prediction
+from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import unknown_name
 from amodal.nn.blocks import Dropout
@@ -25,6 +25,7 @@ __all__ = [
     "PatternEmbedding",
     "base_params",
     "class_weights",
+    "evenness",
     "spread",
 ]
 
@@ -83,6 +84,22 @@ def class_weights(task: Task, base: Float[Tensor, " p"]) -> Float[Tensor, " c"]:
         p = torch.sigmoid(base)
         return 0.5 / torch.cat([1 - p, p])
     return 1.0 / (base.softmax(-1) * len(base))
+
+
+def evenness(reliance: Float[Tensor, "n m"], present: Bool[Tensor, "n m"]) -> float:
+    """Mean entropy of the shares of reliance over that of equal ones, in rows with two or more.
+
+    1 where all present modalities count the same, 0 where one decides; NaN without such rows.
+
+    >>> there = torch.ones(2, 2, dtype=torch.bool)
+    >>> evenness(torch.tensor([[0.5, 0.5], [1.0, 0.0]]), there)
+    0.5
+    """
+    several = present.sum(1) >= 2
+    share = reliance[several]
+    share = share / share.sum(1, keepdim=True).clamp_min(1e-12)
+    entropy = -torch.special.xlogy(share, share).sum(1)
+    return float((entropy / present[several].sum(1).to(share.dtype).log()).mean())
 
 
 class PatternEmbedding(nn.Module):
@@ -177,11 +194,17 @@ class NeuralMethod(nn.Module):
     def begin_stage(self, stage: int) -> None:
         """Called when stage 1, 2, ... begins; methods with several stages freeze parts here."""
 
+    def begin_epoch(self, done: float) -> None:
+        """Called before each epoch with the share of the epochs that is done, in [0, 1)."""
+
     def finalise(self, batches: Iterable[Batch]) -> None:
         """Called once after training with the training rows: statistics for prediction."""
 
     def calibrate_conflict(self, predictions: Prediction) -> None:
         """Called once with predictions of validation rows; methods that report conflict use it."""
+
+    def examine(self, batches: Iterable[Batch]) -> None:
+        """Called once after training with the validation rows: what only rows kept out can tell."""
 
     def inherit(self, earlier: NeuralMethod) -> None:
         """Called on a method refitted on all rows: takes what only rows kept out could tell."""
@@ -208,6 +231,25 @@ class NeuralMethod(nn.Module):
             for name, encoder in zip(self.names, self.encoders, strict=True)
         ]
         return torch.stack(pooled, 1)
+
+    def encode_tokens(self, batch: Batch) -> list[Encoded]:
+        """Pooled vector and tokens of every value, modality by modality, in the order of `names`.
+
+        The pooled vector leads the tokens, and is the only one where an encoder has none: so every
+        value has one, and what the pooled vector holds beside them (summaries, numbers of events)
+        is not lost. A value that many rows share is encoded once; what is absent, never.
+        ``batch.values[name].index`` says which value a row has.
+        """
+        found = []
+        for name, encoder in zip(self.names, self.encoders, strict=True):
+            encoded = encoder(batch.values[name])
+            tokens = encoded.pooled[:, None]
+            there = tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+            if encoded.tokens is not None:
+                tokens = torch.cat([tokens, encoded.tokens.to(tokens.dtype)], 1)
+                there = torch.cat([there, encoded.token_present], 1)
+            found.append(Encoded(encoded.pooled, tokens, there))
+        return found
 
     def evidence(self, batch: Batch) -> Float[Tensor, "n d"]:
         """The embedding of what was not measured; 0 where the setting is off."""

@@ -74,6 +74,8 @@ def fit(
         rows = torch.arange(len(run.train), device=run.fabric.device)
         method.finalise(run.train.rows(r) for r in rows.split(1024))
         if run.valid is not None:
+            kept_out = torch.arange(len(run.valid), device=run.fabric.device)
+            method.examine(run.valid.rows(r) for r in kept_out.split(1024))
             method.calibrate_conflict(predict_batches(method, run.valid))
     method.requires_grad_(True)
     return run.history

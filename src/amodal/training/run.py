@@ -149,6 +149,7 @@ class Run:
         """One pass. All randomness comes from (seed, epoch), so that a resumed run is the same."""
         self.method.train()
         self.method.begin_stage(self.stage(epoch))
+        self.method.begin_epoch(epoch / self.settings.epochs)
         generator = torch.Generator().manual_seed(seed_of(self.seed, "rows", epoch))
         order = torch.randperm(len(self.train), generator=generator)
         sums: dict[str, float] = {}
