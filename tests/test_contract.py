@@ -32,6 +32,10 @@ VARIANTS = [
     "aum:attention=precision:absent=literal:layers=1",
     "aum:variance=constant:vib=off:contrast=0",
     "aum:layers=3:widen=on",
+    "imro:table=tokens:series=gru:stability=on:schedule=rise",
+    "imro:weights=gate:corrupt=0:entropy=0:information=0",
+    "imro:weights=uniform:class_weight=balanced:layers=1:queries=1",
+    "imro:weights=certainty:series=transformer:pattern=off",
     "concat:class_weight=balanced",
     "mean:pattern=off",
 ]

@@ -191,24 +191,25 @@ def test_tables_name_everything_there_is() -> None:
     assert keys <= first_cells(ROOT / "docs" / "data" / "files.md")
 
 
-def test_settings_of_aum_are_listed_with_their_defaults() -> None:
+@pytest.mark.parametrize(("name", "specs"), [("aum", 15), ("imro", 8)])
+def test_settings_of_methods_are_listed_with_their_defaults(name: str, specs: int) -> None:
     from amodal.encoders import EncoderSettings
-    from amodal.methods.aum import AUM
+    from amodal.methods import get_method
     from amodal.model import make_model
     from amodal.settings import coerce
     from amodal.training import TrainSettings
 
-    page = ROOT / "docs" / "papers" / "aum.md"
+    page = ROOT / "docs" / "papers" / f"{name}.md"
     rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page.read_text(), re.MULTILINE))
-    own, train, encoder = AUM.settings(), TrainSettings(), EncoderSettings()
-    assert set(own) <= set(rows), "a setting of AUM is not listed"
-    for name, told in rows.items():
-        default = own.get(name, getattr(train, name, getattr(encoder, name, None)))
-        assert coerce(name, told, default) == default, f"{name}: {told}, but it is {default}"
-    specs = [code for code in inline(page) if code.startswith("aum:")]
-    assert len(specs) > 15
-    for spec in specs:
-        assert make_model(spec).get_params() != make_model("aum").get_params(), spec
+    own, train, encoder = get_method(name).settings(), TrainSettings(), EncoderSettings()
+    assert set(own) <= set(rows), f"a setting of {name} is not listed"
+    for setting, told in rows.items():
+        default = own.get(setting, getattr(train, setting, getattr(encoder, setting, None)))
+        assert coerce(setting, told, default) == default, f"{setting}: {told}, it is {default}"
+    named = [code for code in inline(page) if code.startswith(f"{name}:")]
+    assert len(named) >= specs
+    for spec in named:
+        assert make_model(spec).get_params() != make_model(name).get_params(), spec
 
 
 # -- words ----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ __all__ = ["METHODS", "get_method"]
 
 METHODS: dict[str, str] = {
     "aum": "amodal.methods.aum:AUM",
+    "imro": "amodal.methods.imro:IMRO",
     "attention": "amodal.methods.attention:Attention",
     "concat": "amodal.methods.concat:Concat",
     "mean": "amodal.methods.mean:MeanFusion",

@@ -10,7 +10,7 @@ from typing import Any
 from amodal.disclosure import shown_count, shown_counts, shown_share
 from amodal.metrics import METRICS, Interval
 from amodal.report.figures import perfect_ece
-from amodal.report.meanings import ALARMS, DIAGNOSTICS
+from amodal.report.meanings import ALARMS, diagnostic
 from amodal.report.style import method_name, point_name, short_mechanism
 from amodal.report.words import number, signed
 from amodal.study.compare import Comparison, best_method
@@ -202,7 +202,7 @@ def diagnostic_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
         where = "as they are" if mechanism == NONE else f"{short_mechanism(mechanism)} {rate:g}"
         cells = [_diagnostic(name, values[name]) if name in values else "" for name in names]
         body.append([method_name(method), where, *cells])
-    return Grid(["Method", "Loss", *(DIAGNOSTICS.get(n, n) for n in names)], body, texts=2)
+    return Grid(["Method", "Loss", *(diagnostic(n) for n in names)], body, texts=2)
 
 
 def _diagnostic(name: str, value: float) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amodal.metrics import METRICS
 
-__all__ = ["ALARMS", "DIAGNOSTICS", "HIDDEN", "alarms", "meaning"]
+__all__ = ["ALARMS", "DIAGNOSTICS", "HIDDEN", "alarms", "diagnostic", "meaning"]
 
 HIDDEN = ("ece_of_perfect",)
 """Metrics without a part of their own in the page: drawn beside the one that they explain."""
@@ -13,19 +13,50 @@ DIAGNOSTICS = {
     "variance_collapse": "Variances at their limit",
     "attention_entropy": "Evenness of reliance",
     "kl_nats": "KL to the prior (nats)",
+    "prototype_collapse": "Embeddings in one prototype",
+    "prototypes_idle": "Prototypes not in use",
+    "reliance": "Mean reliance",
+    "information": "Information at least (nats)",
+    "gradient_variance_query": "Variance of query gradients",
+    "gradient_bound_query": "Its bound",
+    "gradient_ratio_query": "Query gradients over bound",
+    "bound_held_query": "Bound held (queries)",
+    "gradient_variance_output": "Variance of output gradients",
+    "gradient_bound_output": "Its bound",
+    "gradient_ratio_output": "Output gradients over bound",
+    "bound_held_output": "Bound held (outputs)",
 }
-"""What methods say of themselves, as it stands above a column."""
+"""What methods say of themselves, as it stands above a column; see `diagnostic`."""
 
-ALARMS = {"variance_collapse": 0.1, "attention_entropy": 0.995}
-"""Above these a diagnostic is marked: variances that hit their limit say nothing of a modality, and
-reliance that is even everywhere weighs nothing."""
+ALARMS = {
+    "variance_collapse": 0.1,
+    "attention_entropy": 0.995,
+    "prototype_collapse": 0.5,
+    "prototypes_idle": 0.9,
+    "gradient_ratio_query": 1.0,
+    "gradient_ratio_output": 1.0,
+}
+"""Above these a diagnostic is marked: variances that hit their limit say nothing of a modality,
+reliance that is even everywhere weighs nothing, entropies near 0 leave reliability to the information
+alone, and gradients that vary more than the bound contradict it."""
+
+
+def diagnostic(name: str) -> str:
+    """The title of a diagnostic; of one about a modality, ``what:modality``, with its name.
+
+    >>> diagnostic("kl_nats"), diagnostic("reliance:labs")
+    ('KL to the prior (nats)', 'Mean reliance: labs')
+    """
+    what, _, modality = name.partition(":")
+    title = DIAGNOSTICS.get(what, what)
+    return f"{title}: {modality}" if modality else title
 
 
 def alarms() -> str:
     """What is marked, in a sentence.
 
-    >>> alarms()
-    'Marked: variances at their limit above 0.1; evenness of reliance above 0.995.'
+    >>> alarms()[:76]
+    'Marked: variances at their limit above 0.1; evenness of reliance above 0.995'
     """
     told = (f"{DIAGNOSTICS[name].lower()} above {most:g}" for name, most in ALARMS.items())
     return f"Marked: {'; '.join(told)}."
