@@ -30,6 +30,7 @@ class Choices:
         split: what stays together: "row", "patient" or "hospital".
         seed: of the split and of `mask_labels`.
         mask_labels: share of the labels that is taken away at random.
+        leaks: what is let in on purpose, of `amodal.clinical.leaks.LEAKS`; for accounting alone.
     """
 
     task: str
@@ -41,10 +42,12 @@ class Choices:
     split: str
     seed: int = 0
     mask_labels: float = 0.0
+    leaks: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The choices as JSON."""
-        return {**asdict(self), "modalities": list(self.modalities)}
+        told = {**asdict(self), "modalities": list(self.modalities), "leaks": list(self.leaks)}
+        return told if self.leaks else {k: v for k, v in told.items() if k != "leaks"}
 
 
 def choose(
@@ -60,7 +63,7 @@ def choose(
 
     Args:
         offered: "window", "outcome", "predict_at", "split" -> what this task and protocol offer,
-            the default first; "modalities" -> all there are.
+            the default first; "modalities" and "leaks" -> all there are.
         task: one of `TASKS`.
         protocol: one of `PROTOCOLS`.
         seed: of the draws.
@@ -91,7 +94,19 @@ def choose(
             raise unknown_name("modality", name, offered["modalities"])
     ordered = tuple(n for n in offered["modalities"] if n in set(names))
     share = check_fraction("the share of labels that is masked", mask_labels)
-    return Choices(task, protocol, modalities=ordered, seed=int(seed), mask_labels=share, **decided)
+    leaks = tuple(asked.get("leaks") or ())
+    for name in leaks:
+        if name not in offered.get("leaks", ()):
+            raise unknown_name(f"leak of {task} by {protocol}", name, offered.get("leaks", ()))
+    return Choices(
+        task,
+        protocol,
+        modalities=ordered,
+        seed=int(seed),
+        mask_labels=share,
+        leaks=leaks,
+        **decided,
+    )
 
 
 def check_edition(edition: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "merged_stays",
     "mortality_candidates",
     "muse_candidates",
+    "muse_keeps",
     "readmission_candidates",
 ]
 
@@ -82,12 +83,21 @@ def muse_candidates(patient: ibis.Table) -> ibis.Table:
     t = t.mutate(start=start)
     following = t.start.lead().over(**order)
     t = t.mutate(next_days=((following - t.start) // DAY_MINUTES).cast("int64"))
-    checks = (
+    return t.mutate(removed_by=first_rule(MUSE_RULES, _muse_checks(t)))
+
+
+def _muse_checks(t: ibis.Table) -> tuple[ibis.BooleanValue, ...]:
+    return (
         t.unitdischargeoffset < PREDICTION_MINUTE,
         t.unitdischargeoffset > MUSE_MAX_MINUTES,
         (t.years < 18) | t.over_89,
     )
-    return t.mutate(removed_by=first_rule(MUSE_RULES, checks))
+
+
+def muse_keeps(t: ibis.Table) -> ibis.BooleanValue:
+    """Whether the rules of muse would keep a stay: unitdischargeoffset, years, over_89."""
+    short, long, age = _muse_checks(t)
+    return ~(short | long | age)
 
 
 def mortality_candidates(patient: ibis.Table) -> ibis.Table:

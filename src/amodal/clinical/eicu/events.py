@@ -6,7 +6,7 @@ row's begin to the unit stay's), until (minute of the row at which is predicted)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from amodal.clinical.eicu.layout import APACHE_COLUMNS
@@ -94,16 +94,24 @@ def muse_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     return last_codes(distinct_codes(union(parts)), MUSE_LAST)
 
 
-def clean_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
+def clean_codes(
+    members: ibis.Table, tables: CodeTables, *, leaks: Collection[str] = ()
+) -> ibis.Table:
     """What was entered by the time of prediction, the last 100 of each kind; hours.
 
     A drug counts from the later of order and start; cancelled orders do not count.
+
+    Args:
+        members: patientunitstayid, row, shift, until.
+        tables: raw tables.
+        leaks: "stored": a drug counts from its start; "coded": diagnoses entered later count too.
     """
     import ibis
 
     drugs = tables.medication
     drugs = drugs.filter((drugs.drugordercancelled != "Yes").fill_null(True))
-    drugs = drugs.mutate(known=ibis.greatest(drugs.drugorderoffset, drugs.drugstartoffset))
+    start, order = drugs.drugstartoffset, drugs.drugorderoffset
+    drugs = drugs.mutate(known=start if "stored" in leaks else ibis.greatest(order, start))
     drugs = drugs.filter(drugs.drugorderoffset.notnull() & drugs.drugstartoffset.notnull())
     parts = []
     for kind, (table, offset, name) in enumerate(
@@ -115,7 +123,9 @@ def clean_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     ):
         t = table.inner_join(members, "patientunitstayid")
         t = t.mutate(at=t[offset] + t.shift)
-        parts.append(_events(t.filter(t.at <= t.until), kind, name, t.at, unit=60))
+        if kind or "coded" not in leaks:
+            t = t.filter(t["at"] <= t.until)
+        parts.append(_events(t, kind, name, t["at"], unit=60))
     return last_codes(distinct_codes(union(parts)), LAST_EACH, each_kind=True)
 
 
@@ -131,16 +141,21 @@ def muse_labs(members: ibis.Table, lab: ibis.Table) -> ibis.Table:
     return last_times(t, MUSE_LAST)
 
 
-def clean_labs(members: ibis.Table, lab: ibis.Table, items: ibis.Table) -> ibis.Table:
+def clean_labs(
+    members: ibis.Table, lab: ibis.Table, items: ibis.Table, *, stored: bool = True
+) -> ibis.Table:
     """Laboratory values as concepts: row, time (hours), concept, value, fate.
 
     A value counts from its last revision (labresultrevisedoffset) or its result, whichever is
-    later, from 24 hours before the row begins; one without both offsets is not known.
+    later (from its result, if not `stored`: a leak), from 24 hours before the row begins; one
+    without both offsets is not known.
     """
     import ibis
 
     t = lab.inner_join(members, "patientunitstayid")
-    known = ibis.greatest(t.labresultoffset, t.labresultrevisedoffset)
+    known = t.labresultoffset
+    if stored:
+        known = ibis.greatest(known, t.labresultrevisedoffset)
     t = t.mutate(at=known + t.shift, drawn=t.labresultoffset + t.shift)
     fine = t.labresultoffset.notnull() & t.labresultrevisedoffset.notnull()
     t = t.filter(fine & (t.at <= t.until) & (t.drawn >= -BEFORE_MINUTES) & t.labresult.notnull())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amodal.clinical.choices import Choices
@@ -34,7 +35,7 @@ class Cohort(NamedTuple):
 
 def make_modality(name: str, work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     """The modality `name` of the rows, by the protocol chosen."""
-    return _MAKERS[choices.protocol, name](work, cohort)
+    return _MAKERS[choices.protocol, name](work, cohort, choices)
 
 
 def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
@@ -43,15 +44,15 @@ def _codes(work: Workspace, cohort: Cohort, rule: Any, unit: str) -> Features:
     return code_features(work.engine, events, cohort.n, kinds=KINDS, unit=unit)
 
 
-def _muse_codes(work: Workspace, cohort: Cohort) -> Features:
+def _muse_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     return _codes(work, cohort, rules.muse_codes, "minutes")
 
 
-def _clean_codes(work: Workspace, cohort: Cohort) -> Features:
-    return _codes(work, cohort, rules.clean_codes, "hours")
+def _clean_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
+    return _codes(work, cohort, partial(rules.clean_codes, leaks=choices.leaks), "hours")
 
 
-def _muse_labs(work: Workspace, cohort: Cohort) -> Features:
+def _muse_labs(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     t = work.engine.keep(rules.muse_labs(cohort.members, work.table("lab")), "labs")
     names, places = numbered(work.engine, t, "labname")
     t = t.inner_join(places, "labname").rename(concept="place").drop("labname")
@@ -60,14 +61,15 @@ def _muse_labs(work: Workspace, cohort: Cohort) -> Features:
     return Features(modality, carry_forward(scaled), {"items": len(names), "scale": stats})
 
 
-def _clean_labs(work: Workspace, cohort: Cohort) -> Features:
+def _clean_labs(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     lines = item_lines("eicu", "labs")
     lab = work.table("lab", only=("labname", set(lines["item"].to_pylist())))
-    t = rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items"))
+    stored = "stored" not in choices.leaks
+    t = rules.clean_labs(cohort.members, lab, work.engine.arrow(lines, "items"), stored=stored)
     return concept_features(work.engine, "labs", t, rules.kept_labs, cohort.n)
 
 
-def _clean_vitals(work: Workspace, cohort: Cohort) -> Features:
+def _clean_vitals(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     tables, notes = {"vitalPeriodic": work.table("vitalPeriodic")}, ()
     if work.has("vitalAperiodic"):
         tables["vitalAperiodic"] = work.table("vitalAperiodic")
@@ -85,7 +87,7 @@ def _clean_vitals(work: Workspace, cohort: Cohort) -> Features:
     return Features(modality, values, {}, notes)
 
 
-def _apache(work: Workspace, cohort: Cohort) -> Features:
+def _apache(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     modality, values = pack_table(
         work.engine,
         "apache",
@@ -125,11 +127,11 @@ def _plausible(value: ibis.Value, low: float, high: float) -> ibis.Value:
     return ibis.cases((value.between(low, high).fill_null(False), value), else_=None)
 
 
-def _muse_demographics(work: Workspace, cohort: Cohort) -> Features:
+def _muse_demographics(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     return _demographics(work, cohort, ("age",), ("sex", "ethnicity"))
 
 
-def _clean_demographics(work: Workspace, cohort: Cohort) -> Features:
+def _clean_demographics(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     numeric = ("age", "over_89", "height_cm", "weight_kg", "hours_in_hospital", "unit_visit")
     return _demographics(work, cohort, numeric, ("sex", "unit_type"))
 
@@ -152,5 +154,6 @@ _MAKERS = {
     ("clean", "codes"): _clean_codes,
     ("clean", "labs"): _clean_labs,
     ("clean", "vitals"): _clean_vitals,
+    ("clean", "apache"): _apache,
     ("clean", "demographics"): _clean_demographics,
 }

@@ -21,6 +21,7 @@ from amodal.clinical.finish import (
     report_beside,
     to_dataset,
 )
+from amodal.clinical.leaks import LATER_HOURS, leak_notes, selected
 from amodal.clinical.workspace import Machine, Workspace
 from amodal.data.store import check_target_folder
 from amodal.disclosure import is_small
@@ -53,12 +54,18 @@ def eicu_choices(*, task: str, protocol: str = "clean", **asked: Any) -> Choices
     muse = protocol == "muse"
     deaths = ("icu",) if muse else ("hospital", "icu")
     third = "apache" if muse else "vitals"
+    names = ("codes", "labs", third, "demographics")
+    leaks = () if muse else ("stored", "later", "coded", "selected")
+    if task == "mortality" and not muse:
+        leaks = (*leaks, "apache")
+        names = (*names, "apache") if "apache" in (asked.get("leaks") or ()) else names
     offered = {
         "window": (labels.MUSE_READMISSION_DAYS if muse and task == "readmission" else None,),
         "outcome": deaths if task == "mortality" else ("",),
         "predict_at": ("12h",) if muse or task == "mortality" else ("icu discharge",),
         "split": ("row", "patient", "hospital") if muse else ("patient", "hospital", "row"),
-        "modalities": ("codes", "labs", third, "demographics"),
+        "modalities": names,
+        "leaks": leaks,
     }
     return choose(offered, task=task, protocol=protocol, **asked)
 
@@ -125,7 +132,7 @@ def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
     muse, mortality = choices.protocol == "muse", choices.task == "mortality"
     notes = [_TRANSFERS] if muse and not mortality else []
-    notes += [note for f in made.values() for note in f.notes]
+    notes += [*leak_notes(choices.leaks), *(note for f in made.values() for note in f.notes)]
     notes += _comparator(work, cohort, choices)
     if known is None:
         notes.append("RAW is no published edition as a whole: no counts to compare with")
@@ -164,6 +171,8 @@ def _candidates(work: Workspace, patient: ibis.Table, choices: Choices) -> ibis.
         t = labels.clean_mortality(rules.mortality_candidates(patient), where=choices.outcome)
     else:
         t = labels.clean_readmission(rules.readmission_candidates(patient))
+    if "selected" in choices.leaks:  # each stay has a label: muse leaves out whole stays
+        t = selected(t, lambda x: x, rules.muse_keeps)
     return work.engine.keep(t, "candidates")
 
 
@@ -189,6 +198,8 @@ def _cohort(
             shift=ibis.literal(0, "int64"),
             until=ibis.literal(rules.PREDICTION_MINUTE, "int64"),
         )
+    if "later" in choices.leaks:
+        members = members.mutate(until=members.until + LATER_HOURS * 60)
     members = work.engine.keep(members, "members")
     return Cohort(stays, members, work.engine.count(stays))
 

@@ -24,6 +24,7 @@ __all__ = [
     "members",
     "merged_stays",
     "muse_candidates",
+    "muse_keeps",
 ]
 
 MUSE_MAX_MINUTES = 14_400
@@ -75,12 +76,21 @@ def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
         next_admittime=t.admittime.lead().over(**order),
         stay_seconds=seconds(t.dischtime, t.admittime),
     )
-    checks = (
+    return t.mutate(removed_by=first_rule(MUSE_RULES, _muse_checks(t)))
+
+
+def _muse_checks(t: ibis.Table) -> tuple[ibis.BooleanValue, ...]:
+    return (
         t.stay_seconds > MUSE_MAX_MINUTES * MINUTE,
         (t.age < 18) | (t.age > OLDEST),
         t.hospital_expire_flag != 0,
     )
-    return t.mutate(removed_by=first_rule(MUSE_RULES, checks))
+
+
+def muse_keeps(t: ibis.Table) -> ibis.BooleanValue:
+    """Whether the rules of muse would keep a stay: stay_seconds, age, hospital_expire_flag."""
+    long, age, died = _muse_checks(t)
+    return ~(long | age | died)
 
 
 def merged_stays(admissions: ibis.Table) -> ibis.Table:

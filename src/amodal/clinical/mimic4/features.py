@@ -60,7 +60,7 @@ def _code_tables(work: Workspace, choices: Choices) -> CodeTables:
     names = ("diagnoses_icd", "d_icd_diagnoses", "procedures_icd", "d_icd_procedures")
     tables = [work.table(name) for name in (*names, "prescriptions")]
     poe = drg = None
-    if choices.protocol == "clean" and work.has("poe"):
+    if choices.protocol == "clean" and work.has("poe") and "stored" not in choices.leaks:
         poe = work.table("poe")
     if choices.predict_at == "coding" and work.has("drgcodes"):
         drg = work.table("drgcodes")
@@ -90,14 +90,14 @@ def _muse_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
 
 def _clean_codes(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     tables = _code_tables(work, choices)
-    coding = choices.predict_at == "coding"
+    coding = choices.predict_at == "coding" or "coded" in choices.leaks
     events = code_rules.clean_codes(
         cohort.rows, cohort.members, cohort.admissions, tables, coding=coding
     )
     kinds = code_rules.CLEAN_KINDS if coding else code_rules.CLEAN_KINDS[:3]
     made = code_features(work.engine, events, cohort.n, kinds=kinds, unit="hours")
     notes = ["this stay's own diagnoses are in it: a retrospective task"] if coding else []
-    if tables.poe is None:
+    if not work.has("poe"):
         notes.append("RAW has no table poe: prescriptions count from their start, not their order")
     return made._replace(notes=tuple(notes))
 
@@ -155,11 +155,13 @@ def _joined(left: Values, right: Values) -> Values:
 
 
 def _concept_series(
-    work: Workspace, name: str, table: str, items: Any, rule: Any, cohort: Cohort
+    work: Workspace, name: str, items: Any, rule: Any, *, cohort: Cohort, choices: Choices
 ) -> Features:
-    """The concepts of a modality, from the events of `table` by `rule`."""
+    """The concepts of modality "labs" or "vitals" by `rule`."""
+    table = {"labs": "labevents", "vitals": "chartevents"}[name]
     events = work.table(table, only=("itemid", {int(i) for i in items["item"].to_pylist()}))
-    t = rule(cohort.rows, events, work.engine.arrow(items, "items"))
+    lines = work.engine.arrow(items, "items")
+    t = rule(cohort.rows, events, lines, stored="stored" not in choices.leaks)
     return concept_features(work.engine, name, t, measured.kept, cohort.n)
 
 
@@ -178,14 +180,16 @@ def _clean_labs(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
         import pyarrow as pa
 
         lines = lines.filter(pc.invert(pc.is_in(lines["item"], pa.array(sorted(other)))))
-    made = _concept_series(work, "labs", "labevents", lines, measured.clean_labs, cohort)
+    rule = measured.clean_labs
+    made = _concept_series(work, "labs", lines, rule, cohort=cohort, choices=choices)
     notes = tuple(f"lab item {i} is of another fluid in this copy: left out" for i in sorted(other))
     return made._replace(notes=notes)
 
 
 def _clean_vitals(work: Workspace, cohort: Cohort, choices: Choices) -> Features:
     lines = item_lines("mimic4", "vitals")
-    return _concept_series(work, "vitals", "chartevents", lines, measured.clean_vitals, cohort)
+    rule = measured.clean_vitals
+    return _concept_series(work, "vitals", lines, rule, cohort=cohort, choices=choices)
 
 
 # -- demographics and notes -----------------------------------------------------------------------

@@ -74,18 +74,18 @@ def muse_labs(members: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> 
     return last_times(t, MUSE_STEPS)
 
 
-def _measured(rows: ibis.Table, events: ibis.Table) -> ibis.Table:
+def _measured(rows: ibis.Table, events: ibis.Table, *, stored: bool = True) -> ibis.Table:
     """Events of the patient from 24 hours before admission on that were known at the row's end.
 
-    Known is the later of charttime and storetime; an event without one of them is not known. Adds
-    `available` and `measured`, seconds since admission.
+    Known is the later of charttime and storetime (or, if not `stored`, charttime); an event without
+    one of them is not known. Adds `available` and `measured`, seconds since admission.
     """
     import ibis
 
     t = events.drop("hadm_id").inner_join(
         rows.select("row", "subject_id", "begin", "end"), "subject_id"
     )
-    known = ibis.greatest(t.charttime, t.storetime)
+    known = ibis.greatest(t.charttime, t.storetime) if stored else t.charttime
     t = t.mutate(known=known).filter(t.charttime.notnull() & t.storetime.notnull())
     t = t.mutate(
         measured=seconds(t.charttime, t.begin),
@@ -107,7 +107,9 @@ def _values(t: ibis.Table, items: ibis.Table) -> ibis.Table:
     return unit_values(t, items)
 
 
-def clean_labs(rows: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> ibis.Table:
+def clean_labs(
+    rows: ibis.Table, labevents: ibis.Table, items: ibis.Table, *, stored: bool = True
+) -> ibis.Table:
     """Laboratory values as concepts, times in hours since admission at which they were known.
 
     Linked by patient and time, not by hadm_id, which a quarter of the values lack: from 24 hours
@@ -117,17 +119,20 @@ def clean_labs(rows: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> ib
         rows: row, subject_id, begin, end.
         labevents: raw.
         items: `item_lines` of labs.
+        stored: False lets a leak in: values count from charttime on.
 
     Returns:
         row, time, concept, value, fate ("kept", or why not); see `kept`
     """
-    t = _values(_measured(rows, labevents), items)
+    t = _values(_measured(rows, labevents, stored=stored), items)
     return t.select("row", "concept", "value", "fate", time=t.available.cast("float64") / HOUR)
 
 
-def clean_vitals(rows: ibis.Table, chartevents: ibis.Table, items: ibis.Table) -> ibis.Table:
+def clean_vitals(
+    rows: ibis.Table, chartevents: ibis.Table, items: ibis.Table, *, stored: bool = True
+) -> ibis.Table:
     """Vital signs as concepts with the `hour` in which they were measured; else as `clean_labs`."""
-    t = _values(_measured(rows, chartevents), items)
+    t = _values(_measured(rows, chartevents, stored=stored), items)
     return t.select(
         "row",
         "concept",

@@ -19,6 +19,7 @@ from amodal.clinical.finish import (
     report_beside,
     to_dataset,
 )
+from amodal.clinical.leaks import LATER_HOURS, leak_notes, selected
 from amodal.clinical.mimic4 import cohort as rules
 from amodal.clinical.mimic4 import labels
 from amodal.clinical.mimic4.features import Cohort, make_modality
@@ -73,6 +74,7 @@ def mimic4_choices(
         "predict_at": ("discharge",) if muse else ("discharge", "coding"),
         "split": ("row", "patient") if muse else ("patient", "row"),
         "modalities": (*names, "note") if notes else names,
+        "leaks": () if muse else ("stored", "later", "coded", "selected"),
     }
     return choose(offered, task=task, protocol=protocol, **asked)
 
@@ -162,7 +164,7 @@ def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     rows = work.engine.fetch(cohort.stays.order_by("row"))
     source = Source("MIMIC-IV", known.name if known else "", _COLUMNS)
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
-    notes = [note for f in made.values() for note in f.notes]
+    notes = [*leak_notes(choices.leaks), *(note for f in made.values() for note in f.notes)]
     if known is None:
         notes.append("RAW is no published edition as a whole: no published counts to compare with")
     muse = choices.protocol == "muse"
@@ -201,7 +203,10 @@ def _candidates(
     make = rules.muse_candidates if muse else rules.clean_candidates
     t = make(admissions, patients)
     label = _LABELS[choices.protocol, choices.task]
-    return work.engine.keep(label(t) if muse else label(t, days=choices.window), "candidates")
+    t = label(t) if muse else label(t, days=choices.window)
+    if "selected" in choices.leaks:
+        t = selected(t, _LABELS["muse", choices.task], rules.muse_keeps)
+    return work.engine.keep(t, "candidates")
 
 
 _LABELS: dict[tuple[str, str], Any] = {
@@ -229,7 +234,10 @@ def _cohort(
     kept = candidates.filter(candidates.removed_by.isnull())
     row = ibis.row_number().over(order_by=["subject_id", "hadm_id"]).cast("int64")
     stays = work.engine.keep(kept.mutate(row=row), "stays")
-    rows = stays.select("row", "subject_id", "hadm_id", begin="admittime", end="dischtime")
+    end = stays.dischtime
+    if "later" in choices.leaks:
+        end = end + ibis.interval(hours=LATER_HOURS)
+    rows = stays.select("row", "subject_id", "hadm_id", begin="admittime", end=end)
     if choices.protocol == "muse":
         members = rows.drop("subject_id")
     else:

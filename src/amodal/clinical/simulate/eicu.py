@@ -9,7 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from amodal.clinical.concepts import Concept, concepts
+from amodal.clinical.eicu.cohort import PREDICTION_MINUTE
 from amodal.clinical.eicu.layout import APACHE_COLUMNS
+from amodal.clinical.simulate.hindsight import (
+    CODED,
+    HABITS,
+    codes_at_the_end,
+    habits,
+    lactates,
+    own_generator,
+)
 from amodal.clinical.simulate.planted import (
     LABS,
     PANELS,
@@ -55,9 +64,10 @@ _HEAD = {
 
 
 class Stays(NamedTuple):
-    """n unit stays of one chunk; `length` in minutes, `died` in the unit."""
+    """n unit stays of one chunk; `length` in minutes, `died` in the hospital."""
 
     stay: np.ndarray
+    patient: np.ndarray
     length: np.ndarray
     risk: np.ndarray
     died: np.ndarray
@@ -91,6 +101,7 @@ def simulate_eicu(
             _labs(writer, stays, rng, labs_per_row)
             _vitals(writer, stays, rng)
             _apache(writer, stays, rng)
+            _hindsight(writer, stays, own_generator(seed, number))
     return Path(out)
 
 
@@ -151,7 +162,7 @@ def _stays(writer: RawWriter, number: int, size: int, rng: np.random.Generator) 
             **{f"noise_{k}": v for k, v in severity.noise.items()},
         },
     )
-    return Stays(stay, length, risk, dies, severity)
+    return Stays(stay, patient[hospital_stay], length, risk, dies, severity)
 
 
 def _by_stay(hospital_stay: np.ndarray, dies: np.ndarray) -> np.ndarray:
@@ -320,3 +331,48 @@ def _apache(writer: RawWriter, stays: Stays, rng: np.random.Generator) -> None:
             "predictedhospitalmortality": own,
         },
     )
+
+
+# -- what a leak could exploit ----------------------------------------------------------------------
+
+
+def _hindsight(writer: RawWriter, stays: Stays, rng: np.random.Generator) -> None:
+    """See `hindsight`; predicted is at hour 12, and only who is there then can have later events."""
+    row, drug = habits(rng, stays.patient)
+    writer.write(
+        "medication",
+        _HEAD["medication"],
+        {
+            "medicationid": stays.stay[row],
+            "patientunitstayid": stays.stay[row],
+            "drugorderoffset": np.full(len(row), 20),
+            "drugstartoffset": np.full(len(row), 30),
+            "drugordercancelled": np.full(len(row), "No"),
+            "drugname": np.array([f"SYNTHETIC HOME DRUG {k:03d}" for k in range(HABITS)])[drug],
+        },
+    )
+    left = stays.length - PREDICTION_MINUTE
+    row = codes_at_the_end(rng, stays.died)
+    row = row[left[row] > 60]
+    at = PREDICTION_MINUTE + 1 + (rng.random(len(row)) * (left[row] - 1)).astype(np.int64)
+    columns = {"diagnosisid": stays.stay[row], "patientunitstayid": stays.stay[row]}
+    columns |= {"diagnosisoffset": at, "diagnosisstring": np.full(len(row), CODED)}
+    writer.write("diagnosis", _HEAD["diagnosis"], columns)
+    lactate = next(c for c in concepts("labs") if c.name == "lactate")
+    for extra in lactates(rng, stays.died):
+        there = extra.stored < left[extra.row]
+        row, n = extra.row[there], int(there.sum())
+        writer.write(
+            "lab",
+            _HEAD["lab"],
+            {
+                "labid": stays.stay[row],
+                "patientunitstayid": stays.stay[row],
+                "labresultoffset": PREDICTION_MINUTE + extra.taken[there],
+                "labtypeid": np.ones(n, dtype=np.int64),
+                "labname": np.full(n, _own_name(lactate)),
+                "labresult": extra.value[there],
+                "labmeasurenamesystem": np.full(n, _unit(lactate)),
+                "labresultrevisedoffset": PREDICTION_MINUTE + extra.stored[there],
+            },
+        )

@@ -10,6 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from amodal.clinical.concepts import Concept, concepts
+from amodal.clinical.simulate.hindsight import (
+    CODED,
+    HABITS,
+    codes_at_the_end,
+    habits,
+    lactates,
+    own_generator,
+)
 from amodal.clinical.simulate.planted import (
     LABS,
     PANELS,
@@ -54,13 +62,17 @@ _HEAD = {
 
 
 class Stays(NamedTuple):
-    """n admissions of one chunk, by time within each patient; times in minutes."""
+    """n admissions of one chunk, by time within each patient; times in minutes.
+
+    `died` in the hospital; `soon`: within 90 days of a last discharge.
+    """
 
     subject: np.ndarray
     hadm: np.ndarray
     begin: np.ndarray
     end: np.ndarray
     died: np.ndarray
+    soon: np.ndarray
     severity: Severity
 
 
@@ -88,18 +100,20 @@ def simulate_mimic4(
     with writing(out, told) as writer:
         _dictionaries(writer)
         for number, size, rng in (first, *parts):
-            _write_chunk(writer, number, size, rng, labs_per_row)
+            stays = _write_chunk(writer, number, size, rng, labs_per_row)
+            _hindsight(writer, stays, own_generator(seed, number))
     return Path(out)
 
 
 def _write_chunk(
     writer: RawWriter, number: int, size: int, rng: np.random.Generator, labs_per_row: float
-) -> None:
+) -> Stays:
     stays = _stays(writer, number, size, rng)
     _codes(writer, stays, rng)
     _labs(writer, stays, rng, labs_per_row)
     _vitals(writer, stays, rng)
     _notes(writer, stays, rng)
+    return stays
 
 
 # -- patients and admissions ----------------------------------------------------------------------
@@ -121,9 +135,10 @@ def _stays(writer: RawWriter, number: int, size: int, rng: np.random.Generator) 
     died = last & (rng.random(size) < chance(-4.5 + 1.2 * z))
     subject = 10_000_000 + number * 10_000 + patient
     hadm = 20_000_000 + number * 10_000 + rng.permutation(size)
-    stays = Stays(subject, hadm, begin, begin + length, died, severity)
+    stays = Stays(subject, hadm, begin, begin + length, died, np.zeros_like(died), severity)
     risk = chance(-2.6 + 1.3 * z)
-    _write_patients(writer, stays, np.flatnonzero(last), risk, rng)
+    ends = np.flatnonzero(last)
+    stays.soon[ends] = _write_patients(writer, stays, ends, risk, rng)
     _write_admissions(writer, stays, rng)
     writer.write(
         "planted",
@@ -140,8 +155,8 @@ def _stays(writer: RawWriter, number: int, size: int, rng: np.random.Generator) 
 
 def _write_patients(
     writer: RawWriter, stays: Stays, last: np.ndarray, risk: np.ndarray, rng: np.random.Generator
-) -> None:
-    """One line a patient, who may die in the 90 days after the last admission."""
+) -> np.ndarray:
+    """One line a patient, who may die in the 90 days after the last admission: who does."""
     n = len(last)
     soon = rng.random(n) < risk[last]
     later = ~soon & (rng.random(n) < 0.15)
@@ -161,6 +176,7 @@ def _write_patients(
             "dod": pa.array(np.datetime64("2110-01-01") + dod, type=pa.date32(), mask=~known),
         },
     )
+    return soon
 
 
 def _write_admissions(writer: RawWriter, stays: Stays, rng: np.random.Generator) -> None:
@@ -373,6 +389,57 @@ def _vitals(writer: RawWriter, stays: Stays, rng: np.random.Generator) -> None:
     )
 
 
+# -- what a leak could exploit ----------------------------------------------------------------------
+
+
+def _hindsight(writer: RawWriter, stays: Stays, rng: np.random.Generator) -> None:
+    """See `hindsight`; predicted is at discharge."""
+    _, patient = np.unique(stays.subject, return_inverse=True)
+    row, drug = habits(rng, patient)
+    writer.write(
+        "hosp/prescriptions",
+        _HEAD["prescriptions"],
+        {
+            "subject_id": stays.subject[row],
+            "hadm_id": stays.hadm[row],
+            "starttime": stamp(stays.begin[row] + 60),
+            "drug_type": np.full(len(row), "MAIN"),
+            "drug": np.array([f"Synthetic home drug {k:03d}" for k in range(HABITS)])[drug],
+        },
+    )
+    row = codes_at_the_end(rng, stays.soon)
+    writer.write(
+        "hosp/diagnoses_icd",
+        _HEAD["diagnoses_icd"],
+        {
+            "subject_id": stays.subject[row],
+            "hadm_id": stays.hadm[row],
+            "seq_num": np.full(len(row), 99),
+            "icd_code": np.full(len(row), "SEND"),
+            "icd_version": np.full(len(row), 10),
+        },
+    )
+    item, unit = _first_item(next(c for c in concepts("labs") if c.name == "lactate"))
+    for extra in lactates(rng, stays.soon):
+        row, n = extra.row, len(extra.row)
+        writer.write(
+            "hosp/labevents",
+            _HEAD["labevents"],
+            {
+                "labevent_id": stays.hadm[row],
+                "subject_id": stays.subject[row],
+                "hadm_id": pa.array(stays.hadm[row], mask=extra.taken > 0),
+                "itemid": np.full(n, item),
+                "charttime": stamp(stays.end[row] + extra.taken),
+                "storetime": stamp(stays.end[row] + extra.stored),
+                "value": extra.value,
+                "valuenum": extra.value,
+                "valueuom": np.full(n, unit),
+                "flag": pa.nulls(n, pa.string()),
+            },
+        )
+
+
 # -- notes and dictionaries -----------------------------------------------------------------------
 
 
@@ -414,7 +481,10 @@ def _dictionaries(writer: RawWriter) -> None:
         ("hosp/d_icd_procedures", "P", PROCEDURES, "procedure"),
     ):
         titles = [f"Synthetic {what} {k:03d}" for k in range(size)]
-        columns = {"icd_code": _names(letter, size), "icd_version": np.full(size, 10)}
+        codes = _names(letter, size).tolist()
+        if what == "diagnosis":
+            titles, codes = [*titles, CODED], [*codes, "SEND"]
+        columns = {"icd_code": codes, "icd_version": np.full(len(codes), 10)}
         writer.write(table, "icd_code,icd_version,long_title", {**columns, "long_title": titles})
     labs = _items("labs")
     writer.write(

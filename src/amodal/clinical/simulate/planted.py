@@ -7,6 +7,8 @@ Each row has a severity z ~ N(0, 1), shared in part by the rows of a patient.
   is ordered by severity, around the place that z has in it.
 - **Noise**: s is 0.3, 1 or 3, drawn for every row and modality: a row of 3 says little about z.
 - **Informative absence**: a group of measurements is taken with probability ``sigmoid(c + d z)``.
+
+What leaks could exploit is planted beside it, see `hindsight`.
 """
 
 from __future__ import annotations
