@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
-from amodal.errors import unknown_name
+from amodal.errors import SettingError, unknown_name
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.types import Modality, Task
@@ -131,6 +131,12 @@ class NeuralMethod(nn.Module):
     reference: ClassVar[str] = ""
     year: ClassVar[int] = 0
     stages: ClassVar[int] = 1
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel", "regression")
+    """Kinds of task that it predicts."""
+    reports: ClassVar[tuple[str, ...]] = ()
+    """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether rows without a label teach it anything (``unlabelled=true``)."""
 
     def __init__(
         self,
@@ -144,6 +150,11 @@ class NeuralMethod(nn.Module):
         super().__init__()
         if class_weight not in CLASS_WEIGHT:
             raise unknown_name("class_weight", class_weight, CLASS_WEIGHT)
+        if task.kind not in self.tasks:
+            raise SettingError(
+                f"{self.name} is for {' or '.join(self.tasks)} tasks; this one is {task.kind}; "
+                "choose another method"
+            )
         encoder = encoder or EncoderSettings()
         self.names = tuple(m.name for m in modalities)
         self.task, self.width = task, encoder.width
@@ -227,17 +238,26 @@ class NeuralMethod(nn.Module):
         params = torch.where(present.any(1, keepdim=True), params, self.base)
         return Prediction(self.task, params, present, **fields)
 
-    def task_loss(self, params: Float[Tensor, "n p"], batch: Batch) -> Float[Tensor, ""]:
+    def task_loss(
+        self,
+        params: Float[Tensor, "*v n p"],
+        batch: Batch,
+        *,
+        there: Bool[Tensor, "*v n"] | None = None,
+    ) -> Float[Tensor, ""]:
         """Mean negative log likelihood of the labelled rows that have anything present.
 
         `params` are raw: with class weights, the loss weighs the rows and `finish` undoes it.
+        With several views of the same rows, `there` says which rows have anything in which view.
         """
-        use = batch.labelled & batch.present.any(1)
+        there = batch.present.any(1) if there is None else there
+        use = batch.labelled & there
         if not bool(use.any()):
             return params.sum() * 0.0
-        target = batch.target[use]
+        row = use.nonzero()[:, -1]
+        target = batch.target[row]
         nll = -self.task.dist(full(params[use])).log_prob(target)
-        weight = torch.ones_like(nll) if batch.weight is None else batch.weight[use]
+        weight = torch.ones_like(nll) if batch.weight is None else batch.weight[row]
         if self.class_weight == "balanced":
             weight = weight * class_weights(self.task, self.base)[target.long()]
         return (weight * nll).sum() / weight.sum()
