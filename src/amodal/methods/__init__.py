@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "attention": "amodal.methods.attention:Attention",
     "concat": "amodal.methods.concat:Concat",
     "mean": "amodal.methods.mean:MeanFusion",
+    "muse": "amodal.methods.muse:MUSE",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
