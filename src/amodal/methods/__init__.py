@@ -14,6 +14,7 @@ METHODS: dict[str, str] = {
     "concat": "amodal.methods.concat:Concat",
     "mean": "amodal.methods.mean:MeanFusion",
     "muse": "amodal.methods.muse:MUSE",
+    "poe": "amodal.methods.poe:PoE",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
