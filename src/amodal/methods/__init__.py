@@ -15,6 +15,7 @@ METHODS: dict[str, str] = {
     "mean": "amodal.methods.mean:MeanFusion",
     "muse": "amodal.methods.muse:MUSE",
     "poe": "amodal.methods.poe:PoE",
+    "tmc": "amodal.methods.tmc:TMC",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
