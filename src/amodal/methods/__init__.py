@@ -16,6 +16,7 @@ METHODS: dict[str, str] = {
     "muse": "amodal.methods.muse:MUSE",
     "poe": "amodal.methods.poe:PoE",
     "tmc": "amodal.methods.tmc:TMC",
+    "mt": "amodal.methods.mt:MT",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
