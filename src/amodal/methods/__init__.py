@@ -17,6 +17,7 @@ METHODS: dict[str, str] = {
     "poe": "amodal.methods.poe:PoE",
     "tmc": "amodal.methods.tmc:TMC",
     "mt": "amodal.methods.mt:MT",
+    "shaspec": "amodal.methods.shaspec:ShaSpec",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
