@@ -18,6 +18,7 @@ METHODS: dict[str, str] = {
     "tmc": "amodal.methods.tmc:TMC",
     "mt": "amodal.methods.mt:MT",
     "shaspec": "amodal.methods.shaspec:ShaSpec",
+    "m3care": "amodal.methods.m3care:M3Care",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
