@@ -122,6 +122,11 @@ class NeuralMethod(nn.Module):
         pattern: learn from which modalities were not measured.
         class_weight: ``none``, or ``balanced``: classes weigh equally in the loss, and the logits
             are corrected for it afterwards, so that probabilities stay probabilities.
+        mc_dropout: draws of dropout that a prediction averages over (`amodal.nn.thinning`); 0
+            predicts with all units.
+
+    Raises:
+        SettingError: a kind of task that is not among `tasks`; draws below 0, or of no dropout.
 
     A row with nothing present predicts the base rate of the training rows, exactly.
     """
@@ -146,6 +151,7 @@ class NeuralMethod(nn.Module):
         encoder: EncoderSettings | None = None,
         pattern: bool = True,
         class_weight: str = "none",
+        mc_dropout: int = 0,
     ) -> None:
         super().__init__()
         if class_weight not in CLASS_WEIGHT:
@@ -156,6 +162,12 @@ class NeuralMethod(nn.Module):
                 "choose another method"
             )
         encoder = encoder or EncoderSettings()
+        if mc_dropout < 0 or (mc_dropout and not encoder.dropout):
+            raise SettingError(
+                "mc_dropout is a number of draws from 0, and needs dropout above 0; got "
+                f"{mc_dropout} and dropout {encoder.dropout}; change one"
+            )
+        self.mc_dropout = mc_dropout
         self.names = tuple(m.name for m in modalities)
         self.task, self.width = task, encoder.width
         self.encoders = nn.ModuleList(make_encoder(m, encoder) for m in modalities)
