@@ -147,7 +147,8 @@ class M3Care(NeuralMethod):
             first = convolve(links, hidden, present, hidden, present)
             first = self.first(first).relu()
             return self.second(convolve(links, first, present, first)).relu()
-        bank, kept = self.bank.to(hidden.dtype), self.bank_present
+        used = self.bank_present.any(1)
+        bank, kept = self.bank[used].to(hidden.dtype), self.bank_present[used]
         among = self.links(bank, kept)
         lent = self.first(convolve(among, bank, kept, bank, kept)).relu()
         links = self.links(hidden, present, bank, kept)

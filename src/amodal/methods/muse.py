@@ -16,7 +16,7 @@ from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
-from amodal.nn.graph import Slots
+from amodal.nn.graph import Slots, shares
 from amodal.nn.losses import contrast, drop_to_subset
 from amodal.nn.patient_graph import PatientGraph
 from amodal.types import Modality, Task
@@ -88,7 +88,7 @@ class MUSE(NeuralMethod):
     ) -> Float[Tensor, "v n d"]:
         """z_i of every row in each view; what a view has are some of the present pairs."""
         slots = Slots.of(batch.present)
-        weight = slots.take(_shares(present), axis=1)
+        weight = slots.take(shares(present), axis=1)
         there = slots.take(present, axis=1)
         found = self.graph(slots.take(self.encode(batch)), weight, there, slots, track=track)
         return found.relu()
@@ -102,7 +102,7 @@ class MUSE(NeuralMethod):
 
     def _edges(self, batch: Batch) -> tuple[Tensor, Tensor, Slots]:
         slots = Slots.of(batch.present)
-        return slots.take(self.encode(batch)), slots.take(_shares(batch.present)), slots
+        return slots.take(self.encode(batch)), slots.take(shares(batch.present)), slots
 
     def _classify(self, rows: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, "n p"]:
         return self.classifier(torch.cat([rows, self.evidence(batch).to(rows.dtype)], 1))
@@ -124,8 +124,3 @@ class MUSE(NeuralMethod):
             first, second = F.normalize(torch.tanh(self.projection(views[:, some])), dim=-1)
             terms["contrast"] = self.contrast * contrast(first, second, label)
         return terms
-
-
-def _shares(present: Bool[Tensor, "*v n m"]) -> Float[Tensor, "*v n m"]:
-    """1 / (number present) where present, 0 elsewhere: the weights of a mean over neighbours."""
-    return present / present.sum(-1, keepdim=True).clamp_min(1)

@@ -78,8 +78,8 @@ class TMC(NeuralMethod):
         size = math.prod(self.shape)
         self.heads = GroupedMLP(len(self.names), self.width, size, dropout=encoder.dropout)
         self.from_pattern = nn.Linear(self.width, size) if self.pattern is not None else None
-        self.register_buffer("rows_seen", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("rows_of_epoch", torch.ones((), dtype=torch.float64))
+        self.register_buffer("rows_seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("rows_of_epoch", torch.ones((), dtype=torch.int64))
 
     def prepare(self, train: Batch) -> None:
         super().prepare(train)

@@ -48,7 +48,7 @@ def thin(x: Tensor, rate: float) -> Tensor:
     active = _ACTIVE.get()
     if active is None or rate == 0.0:
         return x
-    return x * active.mask(x.shape[-1], rate).to(x.device, x.dtype)
+    return x * active.mask(x.shape[-1], rate).to(x.dtype).to(x.device)
 
 
 @contextmanager
