@@ -19,6 +19,7 @@ METHODS: dict[str, str] = {
     "mt": "amodal.methods.mt:MT",
     "shaspec": "amodal.methods.shaspec:ShaSpec",
     "m3care": "amodal.methods.m3care:M3Care",
+    "qmf": "amodal.methods.qmf:QMF",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
