@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "shaspec": "amodal.methods.shaspec:ShaSpec",
     "m3care": "amodal.methods.m3care:M3Care",
     "qmf": "amodal.methods.qmf:QMF",
+    "grape": "amodal.methods.grape:GRAPE",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
