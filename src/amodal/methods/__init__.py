@@ -21,6 +21,7 @@ METHODS: dict[str, str] = {
     "m3care": "amodal.methods.m3care:M3Care",
     "qmf": "amodal.methods.qmf:QMF",
     "grape": "amodal.methods.grape:GRAPE",
+    "cmae": "amodal.methods.cmae:CMAE",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
