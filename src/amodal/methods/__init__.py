@@ -22,6 +22,7 @@ METHODS: dict[str, str] = {
     "qmf": "amodal.methods.qmf:QMF",
     "grape": "amodal.methods.grape:GRAPE",
     "cmae": "amodal.methods.cmae:CMAE",
+    "tfn": "amodal.methods.tfn:TFN",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
