@@ -23,6 +23,7 @@ METHODS: dict[str, str] = {
     "grape": "amodal.methods.grape:GRAPE",
     "cmae": "amodal.methods.cmae:CMAE",
     "tfn": "amodal.methods.tfn:TFN",
+    "misa": "amodal.methods.misa:MISA",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",
