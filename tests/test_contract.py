@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from amodal import Model, load
+from amodal.errors import SettingError
 from amodal.methods import METHODS, get_method
 from amodal.model import make_model
 from amodal.testing import check_method, made_up
@@ -38,6 +39,12 @@ VARIANTS = [
     "imro:weights=certainty:series=transformer:pattern=off",
     "concat:class_weight=balanced",
     "mean:pattern=off",
+    "muse:layers=1:contrast=0:pattern=off",
+    "tmc:class_weight=balanced:pattern=off",
+    "m3care:memory=5:pattern=off",
+    "qmf:rank=0:pattern=off",
+    "attention:mc_dropout=3",
+    "m3care:mc_dropout=2",
 ]
 
 
@@ -47,10 +54,21 @@ def small(spec: str) -> dict:
     return FEW_TREES if "trees" in get_method(spec).settings() else {}
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
-@pytest.mark.parametrize("spec", NEURAL + CLASSIC)
+PREDICTED = [
+    (m, kind) for m in NEURAL + CLASSIC for kind in TASK_KINDS if kind in get_method(m).tasks
+]
+
+
+@pytest.mark.parametrize(("spec", "kind"), PREDICTED)
 def test_contract(spec: str, kind: str) -> None:
     check_method(spec, kind, **small(spec))
+
+
+@pytest.mark.parametrize("spec", [m for m in NEURAL if "regression" not in get_method(m).tasks])
+def test_other_tasks_are_refused(spec: str) -> None:
+    said = f"{spec} is for .* tasks; this one is regression; choose another method"
+    with pytest.raises(SettingError, match=said):
+        make_model(spec, **SMALL).fit(made_up("regression"))
 
 
 @pytest.mark.parametrize("spec", VARIANTS)
@@ -84,12 +102,31 @@ def test_unlabelled_rows_and_weights_are_used_as_told() -> None:
     target = data.target.copy()
     target[:30] = np.nan
     some = data.replace(target=target)
-    for setting in (False, True):
-        model = Model("aum", unlabelled=setting, **SMALL).fit(some)
-        assert np.isfinite(model.predict(some).params.numpy()).all()
+    for name in (m for m in NEURAL if get_method(m).uses_unlabelled):
+        found = [
+            Model(name, unlabelled=told, **SMALL).fit(some).predict(some).params
+            for told in (False, True)
+        ]
+        assert all(bool(x.isfinite().all()) for x in found)
+        assert not torch.equal(*found), f"{name} learns nothing from rows without a label"
     weighted = data.replace(weight=np.where(data.target == 1, 4.0, 1.0))
     empty = data[:1].lose(np.ones((1, 4), dtype=bool))
     for spec in ("mean", "logistic"):
         plain = make_model(spec, **small(spec)).fit(data).predict(empty).mean
         heavy = make_model(spec, **small(spec)).fit(weighted).predict(empty).mean
         assert heavy > plain
+
+
+def test_mc_dropout_is_a_mixture_of_fixed_smaller_networks() -> None:
+    data = made_up()
+    plain = Model("mean", calibrate="none", **SMALL).fit(data)
+    found = {}
+    for draws in (0, 1, 30):
+        plain.members_[0].method.mc_dropout = draws
+        found[draws] = plain.predict(data)
+        assert torch.equal(found[draws].params, plain.predict(data).params)
+    gap = {k: float((found[k].mean - found[0].mean).abs().mean()) for k in (1, 30)}
+    assert 0 < gap[30] < gap[1]
+    assert found[1].uncertainty().mean() < found[30].uncertainty().mean()
+    with pytest.raises(SettingError, match="needs dropout above 0; got 5 and dropout 0"):
+        Model("mean", mc_dropout=5, dropout=0.0, **SMALL).fit(data)

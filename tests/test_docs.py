@@ -212,6 +212,23 @@ def test_settings_of_methods_are_listed_with_their_defaults(name: str, specs: in
         assert make_model(spec).get_params() != make_model(name).get_params(), spec
 
 
+def test_all_methods_are_on_their_page_with_what_they_handle() -> None:
+    from amodal.methods import METHODS, get_method
+
+    page = (ROOT / "docs" / "methods.md").read_text()
+    rows = {
+        name: rest.split("|") for name, rest in re.findall(r"^\| `(\w+)` \|(.*)\|$", page, re.M)
+    }
+    assert set(rows) == set(METHODS)
+    for name, (_, source, tasks, reports, unlabelled) in rows.items():
+        kind = get_method(name)
+        assert tasks.strip() == ("all" if "regression" in kind.tasks else "classes"), name
+        assert reports.strip() == ", ".join(kind.reports), name
+        assert (unlabelled.strip() == "yes") == kind.uses_unlabelled, name
+        assert not source.strip() or str(kind.year) in source, name
+        assert (kind.__module__, kind.__name__) == tuple(METHODS[name].split(":"))
+
+
 # -- words ----------------------------------------------------------------------------------------
 
 LOUD = (

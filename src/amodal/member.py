@@ -17,13 +17,15 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as pack_arrays
 from safetensors.torch import load_file, save
 
-from amodal.batch import Prediction
+from amodal.batch import Batch, Prediction
 from amodal.data.dataset import Dataset
 from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
+from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
+from amodal.nn.thinning import thinned
 from amodal.settings import MethodSettings, resolve_settings
 from amodal.training import Epoch, History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
@@ -77,12 +79,20 @@ class Member:
             dtype = next(self.method.parameters()).dtype
             place = device_of(device)
             self.method.to(place)
-            found = predict_batches(self.method, to_batch(scaled, place, dtype)).cpu()
+            found = self._predict_batch(to_batch(scaled, place, dtype))
         else:
             found = self.method.predict(scaled).cpu()
         if found.task.kind == "regression":
             found = found.replace(params=self._unscaled(found.params))
         return found.replace(task=self.scaler.task)
+
+    def _predict_batch(self, batch: Batch) -> Prediction:
+        """All units, or the mixture of as many draws of dropout as the method is set to."""
+        parts = []
+        for draw in range(self.method.mc_dropout):
+            with thinned(self.method, seed=draw):
+                parts.append(predict_batches(self.method, batch).cpu())
+        return mix_predictions(parts) if parts else predict_batches(self.method, batch).cpu()
 
     def _unscaled(self, params: torch.Tensor) -> torch.Tensor:
         mean, std = self.scaler.target_mean, self.scaler.target_std

@@ -9,10 +9,14 @@ import torch
 
 from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
+from amodal.methods import get_method
 from amodal.model import Model, make_model
 from amodal.types import NOT_MEASURED, Task
 
-__all__ = ["CHECKS", "check_method", "made_up"]
+__all__ = ["CHECKS", "REPORTS", "check_method", "made_up"]
+
+REPORTS = ("reliability", "reliance", "conflict")
+"""What a prediction can tell besides the target."""
 
 
 def made_up(kind: str = "binary", n: int = 80, *, seed: int = 0) -> Dataset:
@@ -124,6 +128,8 @@ def check_fields(model: Model, data: Dataset) -> None:
     """Reliability and reliance lie in [0, 1] and are 0 where absent; reliance sums to at most 1."""
     found = model.predict(data)
     absent = torch.as_tensor(~data.present)
+    told = {name for name in REPORTS if getattr(found, name) is not None}
+    assert told == set(get_method(model.members_[0].name).reports), "`reports` says what there is"
     for name in ("reliability", "reliance"):
         x = getattr(found, name)
         if x is not None:

@@ -26,6 +26,8 @@ def test_methods_are_as_their_classes(name):
     assert row["title"] == cls.title != ""
     assert (row["year"] or 0, row["reference"] or "") == (cls.year, cls.reference)
     assert row["kind"] == ("neural" if hasattr(cls, "stages") else "classic")
+    assert (tuple(row["tasks"]), tuple(row["reports"])) == (cls.tasks, cls.reports)
+    assert row["unlabelled"] is cls.uses_unlabelled
     assert row["what"][:20] in " ".join(cls.__doc__.split())
 
 
@@ -83,6 +85,14 @@ def test_one_of_them(call):
     assert "arXiv 2601.21950" in result.out
     assert "aggregation" in result.out
     assert json.loads(call("list", "shifts", "mcar", "--json").out)["settings"][0]["name"] == "rate"
+
+
+def test_what_methods_handle(call):
+    lines = {line.split()[0]: line for line in call("list", "methods").out.splitlines()}
+    assert "classes  reliability, reliance" in lines["tmc"]
+    assert "all      reliability, reliance, conflict  yes" in lines["aum"]
+    one = call("list", "methods", "tmc").out
+    assert "tasks     binary, multiclass, multilabel" in one
 
 
 def test_unknown_names(refused):

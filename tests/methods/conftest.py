@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from amodal.data.dataset import Dataset
+from amodal.data.scaling import Scaler
+from amodal.data.tensors import to_batch
+from amodal.encoders import EncoderSettings
+from amodal.testing import made_up
 from amodal.types import Modality, Task
 from amodal.values import Values
 
@@ -79,3 +84,23 @@ def _make_rows():
 @pytest.fixture(name="tables")
 def _tables():
     return tables
+
+
+def build(kind: type, task: str = "binary", *, n: int = 40, dropout: float = 0.0, **settings):
+    """(an unfitted neural method of width 8 in double precision, the batch that it was prepared on).
+
+    The rows are `amodal.testing.made_up`'s: four kinds of modality, row 0 without any.
+    """
+    data = made_up(task, n)
+    scaler = Scaler.fit(data)
+    batch = to_batch(scaler.apply(data), dtype=torch.float64)
+    encoder = EncoderSettings(width=8, depth=1, heads=2, dropout=dropout)
+    torch.manual_seed(0)
+    method = kind(scaler.modalities, scaler.task, encoder=encoder, **settings).double()
+    method.prepare(batch)
+    return method, batch
+
+
+@pytest.fixture(name="build")
+def _build():
+    return build

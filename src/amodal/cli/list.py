@@ -15,7 +15,7 @@ __all__ = ["KINDS", "inventory", "list_names", "settings_of"]
 KINDS = ("methods", "data", "encoders", "shifts")
 
 _COLUMNS = {
-    "methods": ("name", "title", "year", "kind", "reference"),
+    "methods": ("name", "title", "year", "kind", "tasks", "reports", "unlabelled", "reference"),
     "data": ("name", "what"),
     "encoders": ("kind", "what"),
     "shifts": ("name", "title"),
@@ -35,7 +35,11 @@ def list_names(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """List methods, data, encoders or shifts; with NAME, what one is and its settings."""
+    """List methods, data, encoders or shifts; with NAME, what one is and its settings.
+
+    Of methods: the kinds of task that they predict ("classes": all but regression), what they report
+    of each modality besides the prediction, and whether rows without a label teach them anything.
+    """
     if what not in KINDS:
         raise unknown_name("inventory", what, KINDS)
     rows = inventory(what)
@@ -45,7 +49,7 @@ def list_names(
         as_json(rows)
     else:
         columns = _COLUMNS[what]
-        cells = [[_cell(row[c]) for c in columns] for row in rows]
+        cells = [[_brief(c, row[c]) for c in columns] for row in rows]
         table(columns, cells, right=("year",))
 
 
@@ -74,7 +78,18 @@ def _show_one(what: str, row: Mapping[str, Any], *, json: bool) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(value)
     return "" if value is None or value == () else f"{value}"
+
+
+def _brief(column: str, value: Any) -> str:
+    """A cell of a table with many columns."""
+    if column == "tasks":
+        return "all" if "regression" in value else "classes"
+    if column == "unlabelled":
+        return "yes" if value else ""
+    return _cell(value)
 
 
 # -- inventories ----------------------------------------------------------------------------------
@@ -92,9 +107,15 @@ def _methods() -> list[dict[str, Any]]:
     rows = []
     for name, where in METHODS.items():
         facts = class_facts(*where.split(":"))
-        told = {k: facts.attributes.get(k) or None for k in ("title", "year", "reference")}
-        kind = "neural" if "stages" in facts.attributes else "classic"
-        rows.append({"name": name, **told, "kind": kind, "what": _first(facts.doc)})
+        own = facts.attributes
+        told = {k: own.get(k) or None for k in ("title", "year", "reference")}
+        handled = {
+            "kind": "neural" if "stages" in own else "classic",
+            "tasks": list(own["tasks"]),
+            "reports": list(own["reports"]),
+            "unlabelled": own["uses_unlabelled"],
+        }
+        rows.append({"name": name, **told, **handled, "what": _first(facts.doc)})
     return rows
 
 

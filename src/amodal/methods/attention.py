@@ -30,6 +30,7 @@ class Attention(NeuralMethod):
     title = "Attention fusion"
     reference = "Ilse et al. 2018"
     year = 2018
+    reports = ("reliance",)
 
     def __init__(
         self,

@@ -100,6 +100,8 @@ class AUM(NeuralMethod):
     reference = "arXiv 2601.21950"
     year = 2026
     stages = 2
+    reports = ("reliability", "reliance", "conflict")
+    uses_unlabelled = True
 
     def __init__(
         self,

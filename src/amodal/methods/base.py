@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
-from amodal.errors import unknown_name
+from amodal.errors import SettingError, unknown_name
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.types import Modality, Task
@@ -139,6 +139,11 @@ class NeuralMethod(nn.Module):
         pattern: learn from which modalities were not measured.
         class_weight: ``none``, or ``balanced``: classes weigh equally in the loss, and the logits
             are corrected for it afterwards, so that probabilities stay probabilities.
+        mc_dropout: draws of dropout that a prediction averages over (`amodal.nn.thinning`); 0
+            predicts with all units.
+
+    Raises:
+        SettingError: a kind of task that is not among `tasks`; draws below 0, or of no dropout.
 
     A row with nothing present predicts the base rate of the training rows, exactly.
     """
@@ -148,6 +153,12 @@ class NeuralMethod(nn.Module):
     reference: ClassVar[str] = ""
     year: ClassVar[int] = 0
     stages: ClassVar[int] = 1
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel", "regression")
+    """Kinds of task that it predicts."""
+    reports: ClassVar[tuple[str, ...]] = ()
+    """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether rows without a label teach it anything (``unlabelled=true``)."""
 
     def __init__(
         self,
@@ -157,11 +168,23 @@ class NeuralMethod(nn.Module):
         encoder: EncoderSettings | None = None,
         pattern: bool = True,
         class_weight: str = "none",
+        mc_dropout: int = 0,
     ) -> None:
         super().__init__()
         if class_weight not in CLASS_WEIGHT:
             raise unknown_name("class_weight", class_weight, CLASS_WEIGHT)
+        if task.kind not in self.tasks:
+            raise SettingError(
+                f"{self.name} is for {' or '.join(self.tasks)} tasks; this one is {task.kind}; "
+                "choose another method"
+            )
         encoder = encoder or EncoderSettings()
+        if mc_dropout < 0 or (mc_dropout and not encoder.dropout):
+            raise SettingError(
+                "mc_dropout is a number of draws from 0, and needs dropout above 0; got "
+                f"{mc_dropout} and dropout {encoder.dropout}; change one"
+            )
+        self.mc_dropout = mc_dropout
         self.names = tuple(m.name for m in modalities)
         self.task, self.width = task, encoder.width
         self.encoders = nn.ModuleList(make_encoder(m, encoder) for m in modalities)
@@ -269,17 +292,26 @@ class NeuralMethod(nn.Module):
         params = torch.where(present.any(1, keepdim=True), params, self.base)
         return Prediction(self.task, params, present, **fields)
 
-    def task_loss(self, params: Float[Tensor, "n p"], batch: Batch) -> Float[Tensor, ""]:
+    def task_loss(
+        self,
+        params: Float[Tensor, "*v n p"],
+        batch: Batch,
+        *,
+        there: Bool[Tensor, "*v n"] | None = None,
+    ) -> Float[Tensor, ""]:
         """Mean negative log likelihood of the labelled rows that have anything present.
 
         `params` are raw: with class weights, the loss weighs the rows and `finish` undoes it.
+        With several views of the same rows, `there` says which rows have anything in which view.
         """
-        use = batch.labelled & batch.present.any(1)
+        there = batch.present.any(1) if there is None else there
+        use = batch.labelled & there
         if not bool(use.any()):
             return params.sum() * 0.0
-        target = batch.target[use]
+        row = use.nonzero()[:, -1]
+        target = batch.target[row]
         nll = -self.task.dist(full(params[use])).log_prob(target)
-        weight = torch.ones_like(nll) if batch.weight is None else batch.weight[use]
+        weight = torch.ones_like(nll) if batch.weight is None else batch.weight[row]
         if self.class_weight == "balanced":
             weight = weight * class_weights(self.task, self.base)[target.long()]
         return (weight * nll).sum() / weight.sum()

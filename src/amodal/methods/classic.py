@@ -69,6 +69,12 @@ class ClassicMethod:
     title: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     year: ClassVar[int] = 0
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel", "regression")
+    """Kinds of task that it predicts."""
+    reports: ClassVar[tuple[str, ...]] = ()
+    """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether rows without a label teach it anything."""
     handles: ClassVar[tuple[str, ...]] = ("table", "series", "codes", "embedding")
     """Kinds of modality that it reads."""
     values: ClassVar[bool] = True

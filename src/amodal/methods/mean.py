@@ -27,6 +27,7 @@ class MeanFusion(NeuralMethod):
     name = "mean"
     title = "Mean (late) fusion"
     reference = "late fusion"
+    reports = ("reliance",)
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class Single(ClassicMethod):
     title: ClassVar[str] = "Best single modality"
     reference: ClassVar[str] = "le Cessie and van Houwelingen 1992; Ke et al. 2017"
     year: ClassVar[int] = 2017
+    reports: ClassVar[tuple[str, ...]] = ("reliance",)
 
     def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:
         super().__init__(task, **settings)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amodal.nn.ragged import buckets, pad
+from amodal.nn.thinning import thin
 
 __all__ = [
     "Attention",
@@ -31,7 +32,9 @@ def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tenso
     >>> drop(x, 0.5, training=False) is x
     True
     """
-    if not training or rate == 0.0:
+    if not training:
+        return thin(x, rate)
+    if rate == 0.0:
         return x
     v, d = len(x), x.shape[-1]
     draws = torch.empty(-(-v * d // 4), dtype=torch.int64, device=x.device)

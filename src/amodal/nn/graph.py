@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["BipartiteLayer", "EdgeUpdate", "Slots", "mean_over_rows", "weighted_total"]
+__all__ = ["BipartiteLayer", "EdgeUpdate", "Slots", "mean_over_rows", "shares", "weighted_total"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,15 @@ class Slots:
             weight = weight.flatten().index_select(0, self.place)
         bags = {"mode": "sum", "per_sample_weights": weight}
         return F.embedding_bag(self.place, x.flatten(0, 1), self.first, **bags)
+
+
+def shares(present: Bool[Tensor, "*v n m"]) -> Float[Tensor, "*v n m"]:
+    """1 / (number present) where present, 0 elsewhere: the weights of a mean over neighbours.
+
+    >>> shares(torch.tensor([[True, False, True], [False, False, False]])).tolist()
+    [[0.5, 0.0, 0.5], [0.0, 0.0, 0.0]]
+    """
+    return present / present.sum(-1, keepdim=True).clamp_min(1)
 
 
 # -- operations with derivatives ------------------------------------------------------------------

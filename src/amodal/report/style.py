@@ -33,7 +33,7 @@ _GREYS = ("#4d4d4d", "#8c8c8c", "#6b6b6b")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 1.5, 1, 1.5)))
 _OPEN = ("o", "s", "^", "D", "v", "<", ">", "p", "h", "x", "+")
 
-_ACRONYMS = ("aum", "imro", "muse", "tmc", "mt", "poe")
+_ACRONYMS = ("aum", "grape", "imro", "misa", "mt", "muse", "qmf", "tfn", "tmc")
 _NAMES = {
     "pattern": "pattern only",
     "logistic": "logistic regression",
@@ -43,6 +43,10 @@ _NAMES = {
     "concat": "concatenation",
     "mean": "mean fusion",
     "attention": "attention fusion",
+    "poe": "product of experts",
+    "shaspec": "ShaSpec",
+    "m3care": "M3Care",
+    "cmae": "CM-AE",
 }
 _MECHANISMS = {
     NONE: "data as they are",
