@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -29,7 +30,8 @@ def take_values(values: Values, rows: Int[Tensor, " p"]) -> Values:
     index[has] = inverse
     whole = {k: x[used] for k, x in values.whole.items()}
     if values.offsets is None:
-        return Values({k: x[used] for k, x in values.data.items()}, None, index, whole)
+        data = {k: _picked(x, used) for k, x in values.data.items()}
+        return Values(data, None, index, whole)
     lengths = values.lengths[used]
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     shift = values.offsets[:-1][used] - offsets[:-1]
@@ -39,13 +41,19 @@ def take_values(values: Values, rows: Int[Tensor, " p"]) -> Values:
     return Values({k: x[steps] for k, x in values.data.items()}, offsets, index, whole)
 
 
+def _picked(x: Tensor | np.ndarray, used: Int[Tensor, " p"]) -> Tensor | np.ndarray:
+    """Texts and paths are no numbers: they stay in an array of numpy's."""
+    return x[used] if isinstance(x, Tensor) else x[used.cpu().numpy()]
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A mini-batch of n rows and m modalities on one device.
 
     Args:
         names: names of the m modalities, in the order of the columns of `absence`.
-        values: modality name -> `Values` of tensors: present rows only.
+        values: modality name -> `Values` of tensors: present rows only. The sources of texts,
+            images and audio are an array of numpy's until an encoder has read them.
         absence: ``Int8[n, m]`` of `PRESENT`, `NOT_MEASURED`, `LOST`.
         target: ``Float[n]`` (``multilabel``: ``[n, L]``), NaN where unlabelled; None without.
         weight: ``Float[n]`` sample weights; None for equal ones.
@@ -86,9 +94,9 @@ class Batch:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """The same on another device, floats in another type."""
 
-        def move(x: Tensor | None) -> Tensor | None:
-            if x is None:
-                return None
+        def move(x: Tensor | np.ndarray | None) -> Tensor | np.ndarray | None:
+            if not isinstance(x, Tensor):
+                return x
             return x.to(device, dtype if x.is_floating_point() else None)
 
         values = {

@@ -13,6 +13,7 @@ __all__ = [
     "AmodalError",
     "CheckpointError",
     "DataError",
+    "MediaError",
     "NotFittedError",
     "SettingError",
     "StorageError",
@@ -28,6 +29,31 @@ class AmodalError(Exception):
 
 class DataError(AmodalError, ValueError):
     """What a user handed in as data breaks a stated rule."""
+
+
+class MediaError(DataError):
+    """A file of an image or of sound cannot be decoded.
+
+    Args:
+        kind: of the modality.
+        reason: in one or two words.
+        why: the same as a sentence.
+        source: what was to be decoded; not part of the text, for names of files can tell of people.
+        where: whose file it is, for people.
+    """
+
+    def __init__(
+        self, kind: str, reason: str, why: str, *, source: str, where: str = "one of them"
+    ) -> None:
+        self.kind, self.reason, self.why, self.source = kind, reason, why, source
+        super().__init__(
+            f"files of kind {kind} must be readable; {where} is not: {why}; mend or remove it, or "
+            'let it count as lost when the data are prepared (unreadable = "lost")'
+        )
+
+    def at(self, where: str) -> MediaError:
+        """The same error, saying whose file it is."""
+        return MediaError(self.kind, self.reason, self.why, source=self.source, where=where)
 
 
 class SettingError(AmodalError, ValueError):

@@ -18,6 +18,7 @@ from amodal.batch import Prediction
 from amodal.checks import check_trainable
 from amodal.data.coerce import to_dataset
 from amodal.data.dataset import Dataset
+from amodal.data.media import naming_rows
 from amodal.data.splits import split_development
 from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
@@ -141,10 +142,11 @@ class Model(BaseEstimator):
         self.rows_ = {name: part.row_id for name, part in parts.items()}
         self.n_features_in_ = len(data.modalities)
         self.members_ = []
-        for number in range(int(self.ensemble)):
-            rows = self._member_rows(parts, data, number)
-            self.members_.append(self._member(number, rows, folder, progress))
-        self.temperature_ = self._calibrated(parts["calibration"])
+        with naming_rows(data):
+            for number in range(int(self.ensemble)):
+                rows = self._member_rows(parts, data, number)
+                self.members_.append(self._member(number, rows, folder, progress))
+            self.temperature_ = self._calibrated(parts["calibration"])
         return self
 
     def _check(self) -> None:
@@ -247,7 +249,8 @@ class Model(BaseEstimator):
         """
         self._fitted()
         data = to_dataset(data, modalities=self.modalities_, task=self.task_)
-        found = self._mixture(data)
+        with naming_rows(data):
+            found = self._mixture(data)
         return found if self.temperature_ is None else self.temperature_.apply(found)
 
     def _mixture(self, data: Dataset) -> Prediction:

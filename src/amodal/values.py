@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ARRAYS", "RAGGED", "Values"]
+__all__ = ["ARRAYS", "MEDIA", "RAGGED", "Values"]
 
 RAGGED = ("series", "codes")
 """Kinds whose values have a length of their own."""
+
+MEDIA = ("image", "audio")
+"""Kinds whose values are files."""
 
 ARRAYS = {
     "table": ("numeric", "categorical"),
@@ -39,7 +42,7 @@ class Values:
     | ``series`` | ``time`` Float[s], ``value`` Float[s, d], NaN = not observed at that time |
     | ``codes`` | ``code`` Int[s], ``type`` Int[s], ``time`` Float[s] (NaN = unknown) |
     | ``embedding`` | ``value`` Float[v, d] |
-    | ``text``, ``image``, ``audio`` | ``source`` object[v]: the text, or the path of the file |
+    | ``text``, ``image``, ``audio`` | ``source`` object[v]: the text, or the `Source` |
 
     Args:
         data: the arrays, first axis v values, or s steps of all values one after the other.

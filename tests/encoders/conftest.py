@@ -17,6 +17,9 @@ MODALITIES = {
     "series": Modality("s", "series", features=("a", "b")),
     "codes": Modality("c", "codes", vocabulary=("i", "j", "k", "l"), types=("dx", "rx")),
     "embedding": Modality("e", "embedding", features=tuple(str(i) for i in range(6))),
+    "text": Modality("x", "text"),
+    "image": Modality("p", "image"),
+    "audio": Modality("w", "audio"),
 }
 
 
@@ -47,12 +50,29 @@ def some_embedding(v, g, lengths):
     return {"value": torch.randn(v, 6, generator=g)}
 
 
+def some_text(v, g, lengths):
+    """Read already: tokens."""
+    return {"token": torch.randint(0, 300, (sum(lengths),), generator=g)}
+
+
+def some_image(v, g, lengths):
+    return {"pixels": torch.randint(0, 256, (v, 3, 16, 16), generator=g, dtype=torch.uint8)}
+
+
+def some_audio(v, g, lengths):
+    return {"frame": torch.randn(sum(lengths), 64, generator=g)}
+
+
 MAKERS = {
     "table": some_table,
     "series": some_series,
     "codes": some_codes,
     "embedding": some_embedding,
+    "text": some_text,
+    "image": some_image,
+    "audio": some_audio,
 }
+PACKED = ("series", "codes", "text", "audio")
 
 
 def make_values(kind, v=6, *, seed=0, longest=9):
@@ -63,7 +83,7 @@ def make_values(kind, v=6, *, seed=0, longest=9):
         lengths[2] = 0
     offsets = torch.tensor([0, *torch.tensor(lengths, dtype=torch.long).cumsum(0).tolist()])
     data = MAKERS[kind](v, g, lengths)
-    return Values(data, offsets if kind in ("series", "codes") else None, torch.arange(v))
+    return Values(data, offsets if kind in PACKED else None, torch.arange(v))
 
 
 def pick(values, order):

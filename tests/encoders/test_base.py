@@ -47,11 +47,6 @@ def test_settings_survive_json():
     assert settings.width == 32
 
 
-def test_a_kind_without_an_encoder():
-    with pytest.raises(DataError, match="'note' is of kind text; make an embedding of it"):
-        make_encoder(Modality("note", "text"))
-
-
 def test_an_embedding_without_dimensions():
     with pytest.raises(DataError, match="needs the dimensions of embedding 'e'"):
         make_encoder(Modality("e", "embedding"))

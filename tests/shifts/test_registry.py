@@ -22,6 +22,10 @@ EXAMPLES = [
     make_shift("noise", severity=2.0, modalities=("labs",)),
     make_shift("pure-noise", 0.5, 3),
     make_shift("missing_cells", 0.2),
+    make_shift("text-noise", severity=0.2, how="swap"),
+    make_shift("image-noise", severity=2, how="occlusion", modalities=("photo",)),
+    make_shift("audio-noise", 0.5, severity=2.0),
+    make_shift("codes-noise", how="replace"),
 ]
 
 
@@ -64,9 +68,14 @@ def test_descriptions_in_full() -> None:
         "Lost not at random: each modality of each row with mean probability 0.5, the odds times 9 "
         "by the target itself; a stress test that puts the label into the pattern of loss.",
         "Gaussian noise of 2 standard deviations of each feature is added to labs.",
-        "The values of every modality of kind table, series and embedding (in 50% of the rows) are "
-        "replaced by noise of 1 standard deviation around the mean of each feature.",
+        "The values of every modality (in 50% of the rows) are replaced by noise: numbers by 1 "
+        "standard deviation around the mean of each feature.",
         "Each cell of every modality of kind table goes missing with probability 0.2.",
+        "In every modality of kind text, each word changes places with the next with probability 20%.",
+        "In photo, a black field covers a part, severity 2.",
+        "In every modality of kind audio (in 50% of the rows), white noise is added, 6.02 dB above the "
+        "signal.",
+        "In every modality of kind codes, each code is replaced by a random one with probability 30%.",
     ]
 
 

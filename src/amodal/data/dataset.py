@@ -14,8 +14,9 @@ import numpy as np
 from amodal.checks import check_dataset
 from amodal.data.freeze import freeze_column, freeze_values, hash_array
 from amodal.errors import DataError, unknown_name
+from amodal.media.source import contents
 from amodal.types import LOST, PRESENT, Modality, Task
-from amodal.values import Values
+from amodal.values import MEDIA, Values
 
 __all__ = ["Dataset"]
 
@@ -73,6 +74,9 @@ class Dataset:
 
     def _kind(self, name: str) -> str | None:
         return next((m.kind for m in self.modalities if m.name == name), None)
+
+    def _is_media(self, name: str) -> bool:
+        return self._kind(name) in MEDIA
 
     # -- size and selection -------------------------------------------------------------------
 
@@ -207,7 +211,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of schema, values and all columns of the rows (not provenance): 16 hex digits.
 
-        Equal for equal contents, whatever the width of the integers, floats and texts.
+        Equal for equal contents, whatever the width of the integers, floats and texts, and wherever
+        files lie whose contents `amodal.data.media.check_media` has noted.
         """
         digest = hashlib.sha256()
         schema = [m.to_json() for m in self.modalities], self.task and self.task.to_json()
@@ -216,7 +221,8 @@ class Dataset:
             hash_array(digest, name, getattr(self, name))
         for name in self.names:
             v = self.values[name]
-            for key, array in {**v.data, "offsets": v.offsets, "index": v.index}.items():
+            data = {k: contents(x) for k, x in v.data.items()} if self._is_media(name) else v.data
+            for key, array in {**data, "offsets": v.offsets, "index": v.index}.items():
                 hash_array(digest, f"{name}/{key}", array)
         return digest.hexdigest()[:16]
 

@@ -11,8 +11,9 @@ import numpy as np
 from amodal.data.cells import is_missing, is_number, numbers
 from amodal.data.packing import pack_codes, pack_embedding, pack_series, pack_source, pack_table
 from amodal.errors import DataError
+from amodal.media.source import absolute
 from amodal.types import Modality
-from amodal.values import Values
+from amodal.values import MEDIA, Values
 
 __all__ = ["as_entries", "infer_kind", "pack_entries"]
 
@@ -279,7 +280,11 @@ def _events(name: str, entry: Any) -> list[tuple[Any, Any, Any]]:
 def _pack_source(modality: Modality, entries: Entries) -> tuple[Modality, Values]:
     if isinstance(entries, np.ndarray) and entries.ndim != 1:
         raise DataError(f"modality {modality.name!r} needs one text or path per row; reshape it")
-    return modality, pack_source(modality.name, entries)
+    values = pack_source(modality.name, entries)
+    if modality.kind in MEDIA:
+        paths = np.array([absolute(x) for x in values.data["source"]], dtype=object)
+        values = Values({"source": paths}, None, values.index)
+    return modality, values
 
 
 _PACK = {

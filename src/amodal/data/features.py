@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from amodal.data.dataset import Dataset
+from amodal.media.features import FEATURES, feature_names
 from amodal.types import LOST, NOT_MEASURED, Modality
 from amodal.values import Values
 
@@ -42,12 +43,16 @@ def tabulate(data: Dataset) -> Table:
     | ``embedding`` | its dimensions |
     | ``series`` | of each variable last, first, mean, min, max, log(1 + number of observations) |
     | ``codes`` | log(1 + number of events) of each of the first 512 codes of the vocabulary |
+    | ``text`` | signed counts of hashed words, 256 columns |
+    | ``image`` | red, green and blue in 8 x 8 fields |
+    | ``audio`` | mean and deviation over time of 64 log-mel bands, log of the seconds |
 
     A variable never observed in a present series is NaN with log count 0. "First" and "last" are by
     time. The first codes are the most frequent ones once `Scaler` has listed the vocabulary.
 
     Two columns per modality follow: 1 where it was not measured, and where it is lost. All other
-    columns of an absent modality are NaN. Text, images and audio give the two columns only.
+    columns of an absent modality are NaN. Files of images and audio are read for it (see
+    `amodal.media.features`).
 
     The columns depend on the modalities alone, so that train and test rows scaled by one `Scaler`
     have the same ones.
@@ -86,13 +91,15 @@ def _spread(found: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 def _describe(m: Modality, values: Values) -> tuple[np.ndarray, list[str]]:
     """(``Float[v, f]`` of the v values, names of the f columns)."""
+    if m.kind in FEATURES:
+        return FEATURES[m.kind](values.data["source"].tolist()), feature_names(m.kind)
     describe = {
         "table": _describe_table,
         "embedding": _describe_embedding,
         "series": _describe_series,
         "codes": _describe_codes,
-    }.get(m.kind)
-    return describe(m, values) if describe else (np.zeros((len(values), 0)), [])
+    }[m.kind]
+    return describe(m, values)
 
 
 def _names(m: Modality, width: int) -> list[str]:

@@ -17,9 +17,11 @@ from amodal.data.packing import pack_codes, pack_embedding, pack_series, pack_ta
 from amodal.data.spec import ModalitySpec
 from amodal.errors import DataError, SettingError
 from amodal.types import Modality
-from amodal.values import Values
+from amodal.values import MEDIA, Values
 
 __all__ = ["read_modality"]
+
+_SOURCES = ("text", *MEDIA)
 
 Found = tuple[Modality, Values, int]
 """The modality, its values, and how many lines of its file belong to no row."""
@@ -35,9 +37,8 @@ def read_modality(m: ModalitySpec, rows: Rows) -> Found:
     source = rows.source_of(m)
     if m.array is not None:
         return _read_array(m, rows, source)
-    return {"series": _read_series, "codes": _read_codes}.get(m.kind, _read_columns)(
-        m, rows, source
-    )
+    read = {"series": _read_series, "codes": _read_codes, **dict.fromkeys(_SOURCES, _read_sources)}
+    return read.get(m.kind, _read_columns)(m, rows, source)
 
 
 def _columns(m: ModalitySpec, rows: Rows, source: Columns, beside: Sequence[str]) -> list[str]:
@@ -197,6 +198,21 @@ def _join(value: np.ndarray, used: np.ndarray, row: np.ndarray, n: int) -> np.nd
     out = np.full((n, value.shape[1]), np.nan, dtype=np.result_type(value.dtype, np.float32))
     out[row[used]] = value[used]
     return out
+
+
+# -- texts and files ------------------------------------------------------------------------------
+
+
+def _read_sources(m: ModalitySpec, rows: Rows, source: Columns) -> Found:
+    row_id = m.row_id or rows.spec.row_id
+    source.load([m.column, *([row_id] if isinstance(row_id, str) and m.file else [])])
+    row, strangers = _lines(m, rows, source)
+    used = _once(m, source, row)
+    texts = _spread(source.texts(m.column), used, row, rows.n)
+    if m.kind in MEDIA:
+        folder = m.folder or source.path.parent
+        texts = [None if x is None else str(folder / x) for x in texts.tolist()]
+    return *pack_entries(Modality(m.name, m.kind), list(texts)), strangers
 
 
 # -- long tables ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from amodal.data.dataset import Dataset
 from amodal.data.file_modalities import read_modality
 from amodal.data.file_rows import Rows, read_rows
 from amodal.data.file_target import read_target
+from amodal.data.media import check_media
 from amodal.data.spec import Spec, read_spec
 from amodal.data.store import check_target_folder, file_facts, save_dataset
 from amodal.types import LOST, NOT_MEASURED, PRESENT
@@ -60,7 +61,8 @@ def read_files(spec_path: str | Path) -> Dataset:
     columns["absence"] = _absence(spec, packed)
     found = {name: (modality, values) for name, (modality, values) in packed.items()}
     provenance = _provenance(spec, rows, unmatched)
-    return assemble(found, target, task=task, rows=columns, provenance=provenance)
+    data = assemble(found, target, task=task, rows=columns, provenance=provenance)
+    return check_media(data, unreadable={m.name: m.unreadable for m in spec.modalities})
 
 
 def _absence(spec: Spec, packed: Mapping[str, Any]) -> np.ndarray:

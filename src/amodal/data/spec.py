@@ -17,6 +17,7 @@ from typing import Any
 from amodal.checks import SPLITS
 from amodal.errors import SettingError, StorageError, unknown_name
 from amodal.types import TASK_KINDS
+from amodal.values import MEDIA
 
 __all__ = ["MISSING", "ModalitySpec", "RowsSpec", "Spec", "parse_spec", "read_spec"]
 
@@ -65,6 +66,9 @@ class ModalitySpec:
     value: str | None = None
     code: str | None = None
     type: str | None = None
+    column: str | None = None
+    folder: Path | None = None
+    unreadable: str = "refuse"
     absent: str = "not_measured"
     missing: tuple[str, ...] | None = None
     delimiter: str = ""
@@ -201,13 +205,20 @@ _COMMON = {
 }
 _MATRIX = {"columns": _names, "array": _ref, "present": _ref, "features": _names}
 _TIME = {"time": _text, "time_unit": _text}
+_MEDIA = {"column": _text, "folder": _file, "unreadable": _one_of("refuse", "lost")}
 _KINDS: dict[str, dict[str, Callable]] = {
     "table": {**_COMMON, **_MATRIX, "categorical": _names},
     "embedding": {**_COMMON, **_MATRIX},
     "series": {**_COMMON, **_TIME, "columns": _names, "variable": _text, "value": _text},
     "codes": {**_COMMON, **_TIME, "code": _text, "type": _text},
+    "text": {**_COMMON, "column": _text},
+    **{kind: {**_COMMON, **_MEDIA} for kind in MEDIA},
 }
-_REQUIRED = {"series": ("time",), "codes": ("code",)}
+_REQUIRED = {
+    "series": ("time",),
+    "codes": ("code",),
+    **dict.fromkeys(("text", *MEDIA), ("column",)),
+}
 
 
 # -- sections -------------------------------------------------------------------------------------

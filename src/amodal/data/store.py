@@ -6,7 +6,8 @@
   ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
-- Files that whoever prepared the data laid beside them (a cohort report), named in the manifest.
+- Files that whoever prepared the data laid beside them (a cohort report; images and recordings in
+  ``media``), named in the manifest.
 
 A folder is written under another name and renamed when it is whole.
 """
@@ -25,7 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 from amodal.data.dataset import Dataset
 from amodal.errors import AmodalError, DataError, SettingError, StorageError
+from amodal.media.source import moved
 from amodal.types import LOST, NOT_MEASURED, Modality, Task
+from amodal.values import MEDIA, Values
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +59,8 @@ def save_dataset(
     Args:
         data: what is written.
         folder: where.
-        beside: further files of the same folder, name -> content; they go when it is replaced.
+        beside: further files of the same folder, name or "media/name" -> content; they go when it
+            is replaced.
 
     Returns:
         The folder.
@@ -77,7 +81,7 @@ def save_dataset(
         part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
         part.mkdir()
         try:
-            _write(data, part, beside or {})
+            _write(_placed(data, folder, out=True), part, beside or {})
             _replace(part, folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -100,7 +104,8 @@ def check_target_folder(folder: str | Path) -> Path:
         if MANIFEST in found:
             with suppress(AmodalError):
                 manifest = read_manifest(folder)
-                own = {MANIFEST, *manifest["files"], *manifest.get("beside", ())}
+                beside = {name.split("/")[0] for name in manifest.get("beside", ())}
+                own = {MANIFEST, *manifest["files"], *beside}
     if found - own:
         raise StorageError(
             f"a data set is written into a new or empty folder, or replaces another data set; "
@@ -142,6 +147,16 @@ def _replace(part: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _placed(data: Dataset, folder: Path, *, out: bool) -> Dataset:
+    """Files that lie in the folder are named by their place in it, so that it can be moved."""
+    values = dict(data.values)
+    for m in data.modalities:
+        if m.kind in MEDIA:
+            sources = moved(values[m.name].data["source"], folder, out=out)
+            values[m.name] = Values({"source": sources}, None, values[m.name].index)
+    return data.replace(values=values)
+
+
 def _write(data: Dataset, part: Path, beside: Mapping[str, bytes]) -> None:
     import pyarrow.parquet as pq
 
@@ -162,6 +177,7 @@ def _write(data: Dataset, part: Path, beside: Mapping[str, bytes]) -> None:
             raise SettingError(
                 f"a file beside a data set has a plain name of its own; got {name!r}"
             )
+        (part / name).parent.mkdir(exist_ok=True)
         (part / name).write_bytes(content)
     try:
         text = json.dumps(manifest, indent=1, allow_nan=False)
@@ -243,7 +259,8 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
         m.name: read_values(m, _read(folder / file), counts[m.name], index[m.name])
         for m, file in zip(modalities, files, strict=True)
     }
-    return Dataset(modalities, values, task=task, provenance=provenance, **rows)
+    found = Dataset(modalities, values, task=task, provenance=provenance, **rows)
+    return _placed(found, folder.resolve(), out=False)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -288,8 +305,9 @@ def _is_file_name(name: str) -> bool:
 
 
 def _is_own_name(name: Any) -> bool:
-    """True for the name of a file in the folder itself."""
-    return isinstance(name, str) and bool(name.strip(".")) and not set(name) & set("/\\\0")
+    """True for the name of a file in the folder itself, or in its folder ``media``."""
+    plain = name.removeprefix("media/") if isinstance(name, str) else ""
+    return bool(plain.strip(".")) and name != "media" and not set(plain) & set("/\\\0")
 
 
 def _foreign(folder: Path) -> DataError:

@@ -6,19 +6,24 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
+from amodal.embed.backbone import (
+    kind_of,
+    longest,
+    read_config,
+    read_model,
+    read_tokenizer,
+    unreadable,
+)
 from amodal.errors import SettingError
 
 __all__ = ["TextCheckpoint"]
 
 _WINDOWS_AT_ONCE = 32
 _NO_CONTENT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
-_OFFSET = ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
 
 
 class TextCheckpoint:
@@ -51,10 +56,14 @@ class TextCheckpoint:
                 f"max_tokens must be at least 8 and windows at least 1; got {max_tokens} and "
                 f"{windows}; raise them"
             )
-        self._tokenizer, self._model, loaded = _load(str(source))
+        config = read_config(str(source))
+        if kind_of(config) != "text":
+            raise unreadable(str(source), f"it is no encoder of texts ({config.model_type})")
+        self._tokenizer = read_tokenizer(str(source))
+        self._model, loaded = read_model(str(source))
         self._rules = self._tokenizer.backend_tokenizer.to_str()  # before it is told to truncate
         self._model.eval().requires_grad_(False).to(device)
-        self.max_tokens = min(max_tokens, _longest(self._tokenizer, self._model.config))
+        self.max_tokens = min(max_tokens, longest(self._tokenizer, self._model.config))
         self.windows, self.device = windows, device
         self.width = int(self._model.config.hidden_size)
         self.name = Path(str(source)).name
@@ -140,49 +149,3 @@ class TextCheckpoint:
         mask = own.to(found.device)[..., None]
         sums = torch.where(mask, found.double(), 0.0).sum(1)
         return sums.cpu().numpy(), own.sum(1).numpy()
-
-
-def _longest(tokenizer: Any, config: Any) -> int:
-    """How many tokens a window may have, special ones included."""
-    most = int(getattr(config, "max_position_embeddings", None) or 10**9)
-    if getattr(config, "model_type", "") in _OFFSET:  # positions begin behind the padding's
-        most -= int(getattr(config, "pad_token_id", None) or 0) + 1
-    return min(most, int(tokenizer.model_max_length))
-
-
-def _load(source: str) -> tuple[Any, Any, set[str]]:
-    """Tokenizer, model in single precision, and the names of the weights that were there."""
-    try:
-        import transformers
-    except ImportError:
-        raise SettingError(
-            "checkpoints are read by transformers; it is not installed; pip install 'amodal[text]'"
-        ) from None
-    if not Path(source).is_dir() and source.count("/") != 1:
-        raise _unreadable(source, "there is no such folder, and an id of the hub is owner/name")
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model, report = transformers.AutoModel.from_pretrained(
-            source, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, ValueError, LookupError, RuntimeError, ImportError, SafetensorError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise _unreadable(source, told) from None
-    lacking = {name for name in report["missing_keys"] if "pooler" not in name}
-    if lacking:
-        raise _unreadable(source, f"it lacks {len(lacking)} weights of its encoder")
-    config = model.config
-    if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
-        raise _unreadable(source, f"it is no encoder of texts alone ({config.model_type})")
-    if not getattr(tokenizer, "is_fast", False):
-        raise _unreadable(source, "it has no fast tokenizer; convert that with transformers")
-    return tokenizer, model, set(model.state_dict()) - set(report["missing_keys"])
-
-
-def _unreadable(source: str, reason: str) -> SettingError:
-    return SettingError(
-        "a text encoder is 'hashing', a folder that transformers saved, or an id of the hub; "
-        f"{source!r} cannot be read: {reason}; check the name, or download it first"
-    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from amodal.errors import SettingError
+from amodal.media.features import hashed_words
 
 __all__ = ["HashedWords"]
 
@@ -46,13 +47,4 @@ class HashedWords:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """``Float32[k, width]``; 0 for a text without words."""
-        from sklearn.feature_extraction.text import HashingVectorizer
-        from sklearn.preprocessing import normalize
-
-        if not len(texts):
-            return np.zeros((0, self.width), dtype=np.float32)
-        counts = HashingVectorizer(
-            n_features=self.width, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", norm=None
-        )
-        found = counts.transform(texts).toarray()
-        return normalize(np.sign(found) * np.log1p(np.abs(found))).astype(np.float32)
+        return hashed_words(texts, self.width)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from amodal.encoders.audio import AudioEncoder
 from amodal.encoders.base import Encoder, EncoderSettings
 from amodal.encoders.codes import CodesEncoder
 from amodal.encoders.embedding import EmbeddingEncoder
+from amodal.encoders.image import ImageEncoder
 from amodal.encoders.series import SeriesEncoder
 from amodal.encoders.table import TableEncoder
-from amodal.errors import DataError
+from amodal.encoders.text import TextEncoder
 from amodal.types import Modality
 
 __all__ = ["ENCODERS", "Encoder", "EncoderSettings", "make_encoder"]
@@ -17,6 +19,9 @@ ENCODERS: dict[str, type[Encoder]] = {
     "series": SeriesEncoder,
     "codes": CodesEncoder,
     "embedding": EmbeddingEncoder,
+    "text": TextEncoder,
+    "image": ImageEncoder,
+    "audio": AudioEncoder,
 }
 """Kind of modality -> its encoder."""
 
@@ -29,14 +34,9 @@ def make_encoder(modality: Modality, settings: EncoderSettings | None = None) ->
         settings: sizes and choices; None for the defaults.
 
     Raises:
-        DataError: no encoder reads that kind; an embedding that does not name its dimensions.
+        DataError: an embedding that does not name its dimensions.
 
     >>> make_encoder(Modality("labs", "table", features=("lactate",))).width
     32
     """
-    if modality.kind not in ENCODERS:
-        raise DataError(
-            f"modalities of kind {', '.join(ENCODERS)} are encoded; {modality.name!r} is of kind "
-            f"{modality.kind}; make an embedding of it (texts: amodal embed), or leave it out"
-        )
     return ENCODERS[modality.kind](modality, settings or EncoderSettings())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.errors import SettingError, unknown_name
+from amodal.media.decode import Decoder
+from amodal.media.image import FITS
 from amodal.types import Modality
 from amodal.values import Values
 
@@ -24,7 +27,7 @@ NUMBERS = ("piecewise", "linear")
 TABLES = ("mlp", "tokens")
 """How the columns of a table are read."""
 
-_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS}
+_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS, "image_fit": FITS}
 _COUNTS = {
     "width": 1,
     "depth": 1,
@@ -33,6 +36,11 @@ _COUNTS = {
     "pieces": 1,
     "max_steps": 1,
     "max_events": 1,
+    "vocabulary": 300,
+    "max_tokens": 1,
+    "image_size": 1,
+    "patch": 1,
+    "media_memory": 0,
 }
 
 
@@ -63,6 +71,20 @@ class EncoderSettings:
             a folder or hub id of a text checkpoint, see `amodal.embed`; empty for learned ones alone.
             Helps where codes are many and rows few, if vocabularies are names and not numbers.
         names_cache: folder where vectors of names are kept from fit to fit; empty for none.
+        text: who reads texts: empty for a small transformer that is trained from the start, its
+            tokenizer on the training rows; else a folder that transformers saved, or an id of the
+            Hugging Face hub, trained further. For a frozen one see `amodal.embed`.
+        image: the same for images (a Vision Transformer).
+        audio: the same for audio (a spectrogram transformer).
+        vocabulary: number of tokens of a trained tokenizer, at least 300 (256 of them are bytes).
+        max_tokens: of a text only the first ones are read.
+        image_size: images are read as squares of this side, in pixels; a multiple of `patch`.
+        image_fit: "crop" (the middle of the image), "letterbox" (all of it, with black beside it) or
+            "stretch"; a checkpoint has its own size and fit.
+        patch: side of the squares that an image is cut into, one token each, in pixels.
+        max_seconds: what comes later in a recording is not read.
+        media_memory: MiB that the decoded images or audio of one modality may take; larger ones are
+            decoded anew for each batch, in worker processes.
 
     Raises:
         SettingError: a number out of its range, `heads` not dividing `width`.
@@ -90,6 +112,16 @@ class EncoderSettings:
     table: str = "mlp"
     names: str = ""
     names_cache: str = ""
+    text: str = ""
+    image: str = ""
+    audio: str = ""
+    vocabulary: int = 4096
+    max_tokens: int = 64
+    image_size: int = 64
+    image_fit: str = "crop"
+    patch: int = 8
+    max_seconds: float = 4.0
+    media_memory: int = 2048
 
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
@@ -101,6 +133,15 @@ class EncoderSettings:
         if self.width % self.heads:
             raise SettingError(
                 f"heads must divide width; got width {self.width}, heads {self.heads}; change one"
+            )
+        if self.image_size % self.patch:
+            raise SettingError(
+                f"patch must divide image_size; got image_size {self.image_size}, patch "
+                f"{self.patch}; change one"
+            )
+        if not 0.1 <= self.max_seconds <= 3600:
+            raise SettingError(
+                f"max_seconds must lie in [0.1, 3600]; got {self.max_seconds!r}; change it"
             )
         number = isinstance(self.dropout, int | float) and not isinstance(self.dropout, bool)
         if not number or not 0.0 <= self.dropout < 1.0:
@@ -184,9 +225,19 @@ class Encoder(nn.Module):
     def prepare(self, values: Values) -> Values:
         """What of the encoding depends on no parameter, worked out once and not at every step.
 
+        Sources stay sources before `fit`, and where what they decode to is too large to be kept.
         `forward` takes values before and after it, and gives the same for both.
         """
         return values
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """What reads the files of the modality; None where there are none to read."""
+        return None
+
+    def filled(self, values: Values, arrays: Sequence[np.ndarray]) -> Values:
+        """`values` with what `decoder` made of each of its sources instead of these."""
+        raise NotImplementedError
 
     def forward(self, values: Values) -> Encoded:
         """``pooled`` ``Float[v, width]``, and tokens where the encoder has them."""

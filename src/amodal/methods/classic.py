@@ -75,8 +75,6 @@ class ClassicMethod:
     """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether rows without a label teach it anything."""
-    handles: ClassVar[tuple[str, ...]] = ("table", "series", "codes", "embedding")
-    """Kinds of modality that it reads."""
     values: ClassVar[bool] = True
     """Whether it reads the numbers, or only which modalities are there."""
     cheap: ClassVar[bool] = False
@@ -147,27 +145,18 @@ class ClassicMethod:
         """Learns from `train`, choosing settings on `valid`.
 
         Raises:
-            DataError: a modality of a kind that the method cannot read; no label at all.
+            DataError: no label at all.
+            MediaError: a file cannot be decoded.
         """
-        self._check_kinds(train)
-        rows = gather(train, valid)
+        rows = gather(train, valid, values=self.values)
         self._base = self._base_rate(train)
-        self._columns = numbers(train[:0]).names if self.values else ()
+        self._columns = numbers(train[:0], values=self.values).names
         self._modalities = train.names
         self.seed = int(seed) % 2**31  # scikit-learn takes no larger one
         labels = len(self.task.classes) if self.task.kind == "multilabel" else 1
         with self._limit():
             self._heads = [self._fit_label(rows.label(k)) for k in range(labels)]
         return self
-
-    def _check_kinds(self, data: Dataset) -> None:
-        for m in data.modalities:
-            if m.kind not in self.handles:
-                raise DataError(
-                    f"method {self.name} reads modalities of kind {', '.join(self.handles)}; "
-                    f"{m.name!r} is of kind {m.kind}; make an embedding of it (texts: amodal "
-                    "embed), or leave it out"
-                )
 
     def _base_rate(self, train: Dataset) -> torch.Tensor:
         known = train.target is not None and ~np.isnan(train.target)
@@ -216,8 +205,8 @@ class ClassicMethod:
         """
         if self._base is None:
             raise NotFittedError("a method predicts after it was fitted; call fit first")
-        table = numbers(data)
-        if data.names != self._modalities or (self.values and table.names != self._columns):
+        table = numbers(data, values=self.values)
+        if data.names != self._modalities or table.names != self._columns:
             raise DataError(
                 "rows must have the columns of the training rows; these differ; "
                 "scale them with the scaler of the training rows"

@@ -82,26 +82,35 @@ class Examples:
 _PER_ROW = tuple(f.name for f in fields(Examples) if f.name != "modality")
 
 
-def numbers(data: Dataset) -> Table:
+def numbers(data: Dataset, *, values: bool = True) -> Table:
     """`tabulate` without its last columns, the two indicators of absence of each modality.
+
+    Without `values` it has no columns, and no file of an image or recording is read.
 
     >>> d = Dataset.from_arrays({"a": [[1.0, 2.0], [3.0, 4.0]]})
     >>> numbers(d).x.tolist()
     [[1.0, 2.0], [3.0, 4.0]]
     """
+    if not values:
+        return Table(np.zeros((len(data), 0)), (), np.zeros(0, dtype=np.int64))
     table = tabulate(data)
     width = len(table.names) - 2 * len(data.modalities)
     return Table(table.x[:, :width], table.names[:width], table.modality[:width])
 
 
-def gather(train: Dataset, valid: Dataset | None) -> Examples:
+def gather(train: Dataset, valid: Dataset | None, *, values: bool = True) -> Examples:
     """The rows of both data sets as `Examples`; those of `valid` are `held`.
+
+    Args:
+        train: training rows.
+        valid: validation rows.
+        values: read the numbers; else only what is absent.
 
     Raises:
         DataError: no targets; the two differ in their columns.
     """
     parts = [train] if valid is None or len(valid) == 0 else [train, valid]
-    tables = [numbers(part) for part in parts]
+    tables = [numbers(part, values=values) for part in parts]
     if any(part.target is None for part in parts):
         raise DataError("training needs rows with a known target; got none; add the targets")
     if len({(part.names, table.names) for part, table in zip(parts, tables, strict=True)}) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from amodal.methods.logistic import Logistic
-from amodal.types import KINDS
 
 __all__ = ["Pattern"]
 
@@ -22,5 +21,4 @@ class Pattern(Logistic):
     title: ClassVar[str] = "Which modalities are there"
     reference: ClassVar[str] = "Rubin, Inference and missing data, Biometrika 63(3)"
     year: ClassVar[int] = 1976
-    handles: ClassVar[tuple[str, ...]] = KINDS
     values: ClassVar[bool] = False

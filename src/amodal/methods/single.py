@@ -62,7 +62,6 @@ class Single(ClassicMethod):
         self._parts: dict[str, tuple[str, ClassicMethod]] = {}
 
     def fit(self, train: Dataset, valid: Dataset | None = None, *, seed: int = 0) -> Single:
-        self._check_kinds(train)
         self._base = self._base_rate(train)
         self._modalities = train.names
         self._parts, saved = {}, {}

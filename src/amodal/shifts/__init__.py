@@ -12,6 +12,7 @@ from typing import Any
 from amodal.errors import SettingError, unknown_name
 from amodal.shifts.absence import AbsenceShift, Mcar
 from amodal.shifts.base import NoShift, Shift
+from amodal.shifts.media import AudioNoise, CodesNoise, ImageNoise, TextNoise
 from amodal.shifts.mnar import Mnar, MnarSeverity, MnarTarget
 from amodal.shifts.noise import MissingCells, Noise, PureNoise
 from amodal.shifts.pattern import LossPattern, LossRates
@@ -19,6 +20,9 @@ from amodal.shifts.pattern import LossPattern, LossRates
 __all__ = [
     "SHIFTS",
     "AbsenceShift",
+    "AudioNoise",
+    "CodesNoise",
+    "ImageNoise",
     "LossPattern",
     "LossRates",
     "Mcar",
@@ -30,6 +34,7 @@ __all__ = [
     "Noise",
     "PureNoise",
     "Shift",
+    "TextNoise",
     "make_shift",
     "shift_class",
     "shift_from_json",
@@ -44,6 +49,10 @@ SHIFTS: dict[str, type[Shift]] = {
     "noise": Noise,
     "pure-noise": PureNoise,
     "missing-cells": MissingCells,
+    "text-noise": TextNoise,
+    "image-noise": ImageNoise,
+    "audio-noise": AudioNoise,
+    "codes-noise": CodesNoise,
 }
 """Every shift by its name."""
 

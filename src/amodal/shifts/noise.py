@@ -12,11 +12,12 @@ import numpy as np
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError
 from amodal.shifts.base import Shift, align_features, check_positive, check_reference
+from amodal.shifts.grades import pure_values
 from amodal.shifts.keyed import keyed_normal, keyed_uniform, pair_keys, string_keys, uniform
-from amodal.types import Modality
-from amodal.values import Values
+from amodal.types import KINDS, Modality
+from amodal.values import MEDIA, Values
 
-__all__ = ["MissingCells", "Noise", "PureNoise", "ValueShift", "owners"]
+__all__ = ["MissingCells", "Noise", "PureNoise", "ValueShift", "owners", "value_keys"]
 
 _CHUNK = 1 << 20  # random numbers at a time, so that memory stays flat
 
@@ -57,14 +58,22 @@ class _Entries(NamedTuple):
             yield part, self.keys[part], self.start[part]
 
 
-def _entries(data: Dataset, name: str, key: str, shift: ValueShift) -> _Entries:
-    """The entries of array `key` of modality `name`."""
+def value_keys(
+    data: Dataset, name: str, salt: str, shift: ValueShift
+) -> tuple[np.ndarray, np.ndarray]:
+    """(``UInt64[v]`` the key of each value's random numbers, ``Bool[v]`` whether it is changed)."""
     values = data.values[name]
     row = owners(data.row_id, values.index, len(values))
     rows = string_keys(data.row_id[row])
-    keys = pair_keys(shift.seed, rows, [name], f"{shift.stream}:{key}")[:, 0]
+    keys = pair_keys(shift.seed, rows, [name], f"{shift.stream}:{salt}")[:, 0]
     chosen = uniform(shift.seed, rows, [name], f"{shift.stream}:chosen")[:, 0]
-    hit = (chosen < shift.chance) & (row >= 0)
+    return keys, (chosen < shift.chance) & (row >= 0)
+
+
+def _entries(data: Dataset, name: str, key: str, shift: ValueShift) -> _Entries:
+    """The entries of array `key` of modality `name`."""
+    values = data.values[name]
+    keys, hit = value_keys(data, name, key, shift)
     array = values.data[key]
     step = np.zeros(len(values), dtype=np.int64)
     if values.offsets is not None:
@@ -138,7 +147,8 @@ class ValueShift(Shift):
 
     def _which(self) -> str:
         kinds = f"{', '.join(self.kinds[:-1])} and {self.kinds[-1]}".removeprefix(" and ")
-        some = ", ".join(self.modalities or ()) or f"every modality of kind {kinds}"
+        every = "every modality" if self.kinds == KINDS else f"every modality of kind {kinds}"
+        some = ", ".join(self.modalities or ()) or every
         return some if self.chance == 1 else f"{some} (in {self.chance:.0%} of the rows)"
 
 
@@ -222,18 +232,23 @@ class PureNoise(Noise):
     """Replaces values by noise: mean + severity * standard deviation * a standard normal number.
 
     Means and standard deviations are those of the reference, so that severity 1 looks like the data
-    feature by feature and says nothing. Categories are drawn evenly from the levels. Missing cells
-    stay missing, and times as they are: what was measured, and when, is kept.
+    feature by feature and says nothing. Categories are drawn evenly from the levels, codes from the
+    vocabulary, the words of a text from the distinct words of the reference; pixels are even
+    numbers from 0 to 255, and a recording is white noise as loud as it was. Missing cells stay
+    missing, and times, numbers of words and lengths as they are: what was measured, and when, is
+    kept.
 
     Args:
         rate: the probability that the value of a (row, modality) pair that is present is replaced.
         seed: any integer.
-        modalities: names; None for all tables, series and embeddings.
-        severity: the multiple of the standard deviation; at 0 every value is the mean.
+        modalities: names; None for all.
+        severity: the multiple of the standard deviation; at 0 every number is the mean. Nothing
+            but numbers has grades.
     """
 
     name: ClassVar[str] = "pure-noise"
     title: ClassVar[str] = "Noise in place of values"
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     stream: ClassVar[str] = "pure"
 
     @property
@@ -245,6 +260,10 @@ class PureNoise(Noise):
         return np.where(np.isnan(x), np.nan, mean + self.severity * std * z)
 
     def _values(self, data: Dataset, reference: Dataset, name: str) -> Values:
+        kind = data.modality(name).kind
+        if kind in MEDIA or kind in ("text", "codes"):
+            keys, hit = value_keys(data, name, kind, self)
+            return pure_values(data, name, keys, hit, words=reference.values[name])
         values = super()._values(data, reference, name)
         if "categorical" not in values.data or not values.data["categorical"].shape[1]:
             return values
@@ -259,7 +278,7 @@ class PureNoise(Noise):
     def describe(self) -> str:
         """One sentence in words."""
         size = f"{self._size()} around the mean of each feature"
-        return f"The values of {self._which()} are replaced by noise of {size}."
+        return f"The values of {self._which()} are replaced by noise: numbers by {size}."
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from amodal.batch import Batch
 from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod
 from amodal.training import checkpoint as ck
+from amodal.training.feed import feed
 from amodal.training.run import Epoch, History, Run, predict_batches, seed_of
 from amodal.training.settings import TrainSettings
 
@@ -62,6 +63,7 @@ def fit(
     with torch.random.fork_rng(devices=_cuda_devices(device)):
         train = method.prepare_values(train)  # first, so that `prepare` need not do it again
         method.prepare(train)
+        train = method.prepare_values(train)  # what can be read only after it
         run = Run(
             method, _to(train, device), _to(valid, device), settings, seed=seed, device=device
         )
@@ -72,7 +74,7 @@ def fit(
             method.load_state_dict(run.best_state)
         method.eval()
         rows = torch.arange(len(run.train), device=run.fabric.device)
-        method.finalise(run.train.rows(r) for r in rows.split(1024))
+        method.finalise(feed(method, run.train, rows.split(1024)))
         if run.valid is not None:
             kept_out = torch.arange(len(run.valid), device=run.fabric.device)
             method.examine(run.valid.rows(r) for r in kept_out.split(1024))

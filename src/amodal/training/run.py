@@ -18,6 +18,7 @@ from amodal.errors import CheckpointError, DataError
 from amodal.methods.base import NeuralMethod
 from amodal.metrics import select
 from amodal.training import checkpoint as ck
+from amodal.training.feed import feed
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.settings import PRECISIONS, TrainSettings
 
@@ -70,10 +71,8 @@ def predict_batches(
     try:
         with torch.inference_mode():
             batch = method.prepare_values(batch)
-            parts = [
-                method(batch.rows(rows))
-                for rows in torch.arange(len(batch), device=batch.absence.device).split(size)
-            ] or [method(batch)]
+            rows = torch.arange(len(batch), device=batch.absence.device)
+            parts = [method(part) for part in feed(method, batch, rows.split(size))]
             return Prediction.concat(parts)
     finally:
         method.train(was_training)
@@ -154,15 +153,15 @@ class Run:
         order = torch.randperm(len(self.train), generator=generator)
         sums: dict[str, float] = {}
         torch.manual_seed(seed_of(self.seed, "epoch", epoch))
-        for number, rows in enumerate(order.split(self.settings.batch_size)):
+        parts = order.split(self.settings.batch_size)
+        for number, batch in enumerate(feed(self.method, self.train, parts)):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate(epoch * self.steps + number)
-            batch = self.train.rows(rows.to(self.fabric.device))
             batch = lose_at_random(batch, self.settings.lose, generator)
             terms = self.module.loss(batch)
             self._step(sum(terms.values()), epoch)
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(rows)
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) * len(batch)
         return {name: value / len(self.train) for name, value in sums.items()}
 
     def _step(self, loss: Tensor, epoch: int) -> None:

@@ -1,0 +1,40 @@
+"""`ContentCheck`: whether a file can be decoded, and the hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from amodal.media.audio import read_wave
+from amodal.media.image import ImageDecoder
+from amodal.media.source import Source
+
+__all__ = ["ContentCheck"]
+
+_BYTES = 16
+
+
+@dataclass(frozen=True)
+class ContentCheck:
+    """Decodes a file whole, and returns the first 16 bytes of the sha256 of its content.
+
+    Args:
+        kind: "image" or "audio".
+    """
+
+    kind: str
+
+    def decode(self, source: str) -> np.ndarray:
+        """``UInt8[16]``.
+
+        Raises:
+            UnreadableError: it cannot be decoded.
+        """
+        content = Source.parse(source).read()
+        if self.kind == "image":
+            ImageDecoder(1).pixels(content)
+        else:
+            read_wave(content)
+        return np.frombuffer(hashlib.sha256(content).digest()[:_BYTES], dtype=np.uint8)
