@@ -110,7 +110,10 @@ def test_what_is_stored_is_what_was_shifted(tmp_path):
 PLAIN = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
 
-def words(shift, text=" ".join(PLAIN), n=400):
+LINE = " ".join(PLAIN)
+
+
+def words(shift, text=LINE, n=400):
     data = Dataset.from_arrays({"t": [text + " " * i for i in range(n)]}, modalities={"t": "text"})
     return [str(x).split() for x in shift(data).values["t"].data["source"]]
 
