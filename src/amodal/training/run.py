@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from amodal.batch import Batch, Prediction
 from amodal.errors import CheckpointError, DataError
 from amodal.methods.base import NeuralMethod
 from amodal.metrics import select
 from amodal.training import checkpoint as ck
+from amodal.training.average import RunningAverage
 from amodal.training.feed import feed
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.settings import PRECISIONS, TrainSettings
@@ -106,21 +106,11 @@ class Run:
         )
         self.module, self.optimizer = self.fabric.setup(method, optimizer)
         self.module.mark_forward_method("loss")
-        self.average = self._averaged() if settings.ema else None
+        self.average = RunningAverage(self.method, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(train) / settings.batch_size)
         self.best_state: dict[str, Tensor] = {}
         self.best_value, self.best_rows = math.nan, torch.zeros(0)
         self.history = History()
-
-    def _averaged(self) -> AveragedModel:
-        memory = self.settings.ema
-
-        def lerp(averaged: Any, current: Any, count: Any) -> None:
-            # A short memory at first, else the initial weights linger.
-            keep = min(memory, (1 + int(count)) / (10 + int(count)))
-            torch._foreach_lerp_(averaged, current, 1 - keep)
-
-        return AveragedModel(self.method, multi_avg_fn=lerp)
 
     @property
     def evaluated(self) -> NeuralMethod:
@@ -177,7 +167,7 @@ class Run:
         self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.method)
+            self.average.update()
 
     def validate(self) -> tuple[float, Tensor]:
         """The watched metric on the validation rows, NaN where there are none; and each row's loss."""
