@@ -26,7 +26,7 @@ from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
 from amodal.nn.thinning import thinned
-from amodal.settings import MethodSettings, resolve_settings
+from amodal.settings import MethodSettings, resolve_settings, told
 from amodal.training import Epoch, History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
 
@@ -116,7 +116,7 @@ class Member:
             "format": _FORMAT,
             "version": _VERSION,
             "method": self.name,
-            "settings": self.settings,
+            "settings": told(self.settings),
             "scaler": facts,
             "base": self.base.tolist(),
             "history": self.history,

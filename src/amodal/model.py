@@ -25,7 +25,7 @@ from amodal.errors import CheckpointError, NotFittedError, SettingError, Storage
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
 from amodal.posthoc.temperature import Temperature
-from amodal.settings import coerce, parse_method, resolve_settings
+from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
 from amodal.shifts import make_shift
 from amodal.training import seed_of
 from amodal.training.checkpoint import write_atomic
@@ -338,7 +338,7 @@ class Model(BaseEstimator):
         return {
             "format": _FORMAT,
             "version": _VERSION,
-            "params": self.get_params(),
+            "params": {**told(self.get_params()), "method": told_spec(self.method)},
             "task": self.task_.to_json(),
             "modalities": [m.to_json() for m in self.modalities_],
             "members": len(self.members_),

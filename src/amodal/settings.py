@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from amodal.errors import SettingError, unknown_name
 
-__all__ = ["MethodSettings", "coerce", "parse_method", "parse_pairs", "resolve_settings"]
+__all__ = [
+    "MethodSettings",
+    "coerce",
+    "keyed",
+    "parse_method",
+    "parse_pairs",
+    "resolve_settings",
+    "told",
+    "told_spec",
+]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -140,3 +150,59 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
         return {k: coerce(k, given[k], v) for k, v in defaults.items() if k in given}
 
     return MethodSettings(pick(own), EncoderSettings(**pick(encoder)), TrainSettings(**pick(train)))
+
+
+# -- settings that name places of a machine -------------------------------------------------------
+
+
+def told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` as files and reports show them: of a folder its last part, of a cache nothing.
+
+    >>> told({"names": "/home/someone/models/clinical-bert", "names_cache": "/tmp/c", "width": 8})
+    {'names': 'clinical-bert', 'width': 8}
+    """
+    found = {k: v for k, v in settings.items() if k != "names_cache"}
+    if found.get("names"):
+        found["names"] = _last_part(str(found["names"]))
+    return found
+
+
+def told_spec(spec: str) -> str:
+    """A method and its settings in one word, likewise.
+
+    >>> told_spec("aum:names=~/models/bert:width=8:names_cache=/tmp/c"), told_spec("mean")
+    ('aum:names=bert:width=8', 'mean')
+    """
+    name, *parts = spec.split(":")
+    kept = []
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if key.strip() == "names_cache":
+            continue
+        kept.append(f"{key}{equals}{_last_part(value)}" if key.strip() == "names" else part)
+    return ":".join([name, *kept])
+
+
+def keyed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` as they determine a model: the encoder of names by its content, wherever it lies.
+
+    Raises:
+        SettingError: no such encoder.
+
+    >>> keyed({"names": "hashing"}), keyed({"width": 8})
+    ({'names': 'hashing', 'names_content': 'hashing2-256'}, {'width': 8})
+    """
+    found = told(settings)
+    if found.get("names"):
+        from amodal.encoders.code_names import names_key
+
+        found["names_content"] = names_key(str(settings["names"]))
+    return found
+
+
+def _last_part(name: str) -> str:
+    """The last part of a folder; an id of a hub ("owner/name") stays as it is."""
+    path = Path(name).expanduser()
+    if path.is_absolute() or name.startswith((".", "~")) or path.is_dir():
+        return path.resolve().name
+    return name

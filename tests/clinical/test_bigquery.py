@@ -223,3 +223,38 @@ def test_without_googles_client_it_says_what_to_install():
             prepare_eicu("physionet-data.eicu_crd", choices=ask, machine=Machine(engine="bigquery"))
     else:
         pytest.skip("google-cloud-bigquery is installed: nothing here may connect")
+
+
+def test_a_session_begins_with_the_first_statement(monkeypatch):
+    """Names and folders are checked before anything is begun, or paid for."""
+    import sys
+    from types import ModuleType, SimpleNamespace
+
+    from amodal.clinical.bigquery import GoogleWarehouse
+
+    sent: list[str] = []
+
+    def query(sql: str, job_config: object) -> SimpleNamespace:
+        sent.append(sql)
+        session = SimpleNamespace(session_id="s1")
+        return SimpleNamespace(result=lambda: None, session_info=session, to_arrow=lambda: "rows")
+
+    table = SimpleNamespace(schema=[SimpleNamespace(name="a", field_type="STRING")])
+    client = SimpleNamespace(query=query, get_table=lambda name: table)
+    google = ModuleType("google.cloud.bigquery")
+    google.QueryJobConfig = google.ConnectionProperty = lambda *args, **named: (args, named)
+    errors = ModuleType("google.api_core.exceptions")
+    errors.Forbidden = errors.NotFound = errors.GoogleAPICallError = type("E", (Exception,), {})
+    cloud, core = ModuleType("google.cloud"), ModuleType("google.api_core")
+    cloud.bigquery, core.exceptions = google, errors
+    for module in (ModuleType("google"), cloud, google, core, errors):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    warehouse = GoogleWarehouse(client)
+    assert warehouse.columns("a.b.c") == {"a": "STRING"}
+    with pytest.raises(SettingError, match="with --engine bigquery"):
+        published_eicu(warehouse, "/data/eicu")
+    warehouse.close()
+    assert sent == []
+    assert warehouse.run("SELECT 2") == "rows"
+    warehouse.close()
+    assert sent == ["SELECT 1", "SELECT 2", "CALL BQ.ABORT_SESSION()"]

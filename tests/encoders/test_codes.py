@@ -185,8 +185,11 @@ def test_names_tell_of_codes_without_a_labelled_row(tmp_path):
     test, train = data[:80], data[80:]
     settings = {"batch_size": 16, "epochs": 12, "width": 16, "heads": 2, "depth": 1, "lr": 0.01}
     plain = Model("mean", **settings).fit(train).score(test)
-    model = Model("mean", names="hashing", **settings).fit(train)
+    cache = str(tmp_path / "cache")
+    model = Model("mean", names="hashing", names_cache=cache, **settings).fit(train)
     assert model.score(test) > max(0.95, plain + 0.1)
     model.save(tmp_path / "run")
     again = load(tmp_path / "run")
     assert torch.equal(again.predict(test).params, model.predict(test).params)
+    for name in ("model.json", "member-0/member.json"):
+        assert str(tmp_path) not in (tmp_path / "run" / name).read_text()

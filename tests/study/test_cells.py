@@ -112,3 +112,47 @@ def test_the_nearer_setting_wins():
     plan = Plan("d", ("aum:e=4",), settings=settings)
     merged = merge_settings(plan, "aum:e=4", name="aum", family="neural", own={"e": 4})
     assert merged == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}
+
+
+@pytest.fixture
+def checkpoints(monkeypatch):
+    """Folders whose content is one file stand in for text checkpoints."""
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from amodal.encoders import code_names
+
+    def make(name: str) -> SimpleNamespace:
+        return SimpleNamespace(key=(Path(name) / "weights").read_text())
+
+    monkeypatch.setattr(code_names, "make_embedder", make)
+
+
+def test_a_fit_knows_the_encoder_of_names_by_its_content(tmp_path, checkpoints):
+    places = [tmp_path / k / "bert" for k in "abc"]
+    for place, content in zip(places, ("one", "one", "other"), strict=True):
+        place.mkdir(parents=True)
+        (place / "weights").write_text(content)
+
+    def fit(place, **settings) -> Fit:
+        spec = f"aum:names={place}"
+        return _fit(method=spec, settings={"names": str(place), **settings})
+
+    one, moved, other = map(fit, places)
+    assert one.id == moved.id == fit(places[0], names_cache=str(tmp_path)).id != other.id
+    assert "names-bert" in one.id
+    for found in (one.id, str(one.key), Evaluation(one, _pattern()).id):
+        assert str(tmp_path) not in found
+        assert tmp_path.name not in found
+    (places[0] / "weights").write_text("changed")
+    assert fit(places[0]).id not in (moved.id, other.id)
+
+
+def test_a_told_plan_names_no_place_of_a_machine(tmp_path):
+    spec = f"aum:names={tmp_path}/bert:names_cache={tmp_path}"
+    plan = Plan("d", (spec, "mean"), focus=(spec,), settings={spec: {"names_cache": "/x/y"}})
+    told = plan.told()
+    assert told.methods == ("aum:names=bert", "mean")
+    assert told.focus == ("aum:names=bert",)
+    assert told.settings == {"aum:names=bert": {}}
+    assert str(tmp_path) not in str(told.to_json())

@@ -148,11 +148,12 @@ def _head(model: Model, data: Dataset, ref: str) -> tuple[dict[str, Any], dict[s
     """All that determines the model, and what else the run's head tells."""
     import amodal
     from amodal.evaluation import digest_ids
+    from amodal.settings import keyed
 
     fingerprint = data.fingerprint()
     params = model.get_params()
     own = {k: params[k] for k in ("method", *_OWN)}
-    key = {**own, "settings": dict(model.settings), "data": fingerprint}
+    key = {**own, "settings": keyed(model.settings), "data": fingerprint}
     key["version"] = amodal.__version__
     about = {"name": ref, "fingerprint": fingerprint, "row_ids": digest_ids(data.row_id)}
     return key, {"data": about, "device": model.device}

@@ -74,11 +74,7 @@ class GoogleWarehouse:
                     "`gcloud auth application-default login` and set GOOGLE_CLOUD_PROJECT"
                 ) from None
         self._client = client
-        with _told():
-            config = bigquery.QueryJobConfig(create_session=True)
-            begun = client.query("SELECT 1", job_config=config)
-            begun.result()
-        self._session = begun.session_info.session_id
+        self._session: str | None = None  # begun by the first statement, when all was checked
         self._columns: dict[str, dict[str, str] | None] = {}
 
     def columns(self, table: str) -> dict[str, str] | None:
@@ -106,10 +102,17 @@ class GoogleWarehouse:
 
     def close(self) -> None:
         """As `Warehouse.close`."""
+        if self._session is None:
+            return
         with suppress(SettingError), _told():  # a session that is over need not be ended
             self._query("CALL BQ.ABORT_SESSION()").result()
 
     def _query(self, sql: str) -> Any:
+        if self._session is None:
+            config = self._google.QueryJobConfig(create_session=True)
+            begun = self._client.query("SELECT 1", job_config=config)
+            begun.result()
+            self._session = begun.session_info.session_id
         session = self._google.ConnectionProperty("session_id", self._session)
         config = self._google.QueryJobConfig(connection_properties=[session])
         return self._client.query(sql, job_config=config)

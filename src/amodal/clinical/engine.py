@@ -33,11 +33,15 @@ __all__ = [
     "arrow_schema",
     "fresh_name",
     "ibis_columns",
+    "is_of_engine",
     "missing_extra",
     "sql_of",
 ]
 
 ENGINES = ("duckdb", "spark", "bigquery")
+
+
+_OF_ENGINES = {"duckdb", "pyarrow", "pyspark", "py4j", "google", "ibis", "sqlglot"}
 
 
 class Engine(Protocol):
@@ -87,6 +91,17 @@ def fresh_name(name: str) -> str:
     True
     """
     return f"{name}_{uuid.uuid4().hex[:12]}"
+
+
+def is_of_engine(error: BaseException) -> bool:
+    """Whether an error comes from an engine, so that its text may quote cells.
+
+    >>> import pyarrow
+    >>> is_of_engine(pyarrow.ArrowInvalid("4711 is no time")), is_of_engine(ValueError("a bug"))
+    (True, False)
+    """
+    packages = {c.__module__.split(".")[0].lstrip("_") for c in type(error).__mro__}
+    return bool(packages & _OF_ENGINES)
 
 
 def missing_extra(extra: str, error: ImportError) -> SettingError:

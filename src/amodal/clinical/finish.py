@@ -74,7 +74,8 @@ def prepare_into(
 ) -> Prepared:
     """What `make` prepares, written to `out` unless that is None; `work` ends with it."""
     with work:
-        prepared = make(work)
+        with work.guarded():
+            prepared = make(work)
         if out is not None:
             work.say("writing the data set")
             save_dataset(prepared.data, out, beside=prepared.beside)

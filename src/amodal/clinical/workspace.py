@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from amodal.clinical.bigquery import BigQueryEngine, GoogleWarehouse, Published, published_table
 from amodal.clinical.duck import DuckEngine
-from amodal.clinical.engine import ENGINES
+from amodal.clinical.engine import ENGINES, is_of_engine
 from amodal.clinical.raw import convert
 from amodal.clinical.raw_table import RawTable, repeated_key
 from amodal.clinical.spark import SparkEngine
-from amodal.errors import SettingError, StorageError
+from amodal.errors import DataError, SettingError, StorageError
 
 if TYPE_CHECKING:
     import ibis
@@ -90,6 +91,7 @@ class Workspace:
         self.machine = machine or Machine()
         self._found, self._tables, self._say = found, tables, say or (lambda line: None)
         self.sources: dict[str, dict[str, Any]] = {}
+        self._doing = ""
         self._temporary = out is None
         if isinstance(found, Published):
             self.engine: Any = BigQueryEngine(found.warehouse)
@@ -147,7 +149,27 @@ class Workspace:
 
     def say(self, line: str) -> None:
         """Tells what is being done."""
+        self._doing = line
         self._say(line)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turns what an engine refuses into one sentence without its text, which may quote cells.
+
+        Raises:
+            DataError: in place of any error of an engine.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not is_of_engine(error):
+                raise
+            raise DataError(
+                f"each cell must have a meaning; while {self._doing or 'beginning'}, "
+                f"{self.machine.engine} could not compute ({type(error).__name__}), after it had "
+                f"read {', '.join(self.sources) or 'nothing'}; look there for numbers or times "
+                "that cannot be, or fetch the tables again"
+            ) from None
 
     def __enter__(self) -> Workspace:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from amodal.embed import TextEmbedder, VectorCache, make_embedder, vectors_of
 from amodal.encoders.base import EncoderSettings
 
-__all__ = ["NamedCodes"]
+__all__ = ["NamedCodes", "names_key"]
 
 _STD = 0.1  # as the learned vectors of codes
 
@@ -67,6 +68,31 @@ class NamedCodes(nn.Module):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-@lru_cache(maxsize=2)
+def names_key(name: str) -> str:
+    """What the embedder `name` is by its content: the same wherever its files lie.
+
+    Raises:
+        SettingError: no such embedder.
+
+    >>> names_key("hashing")
+    'hashing2-256'
+    """
+    return _embedder(name).key
+
+
 def _embedder(name: str) -> TextEmbedder:
+    return _made(name, _state(name))
+
+
+@lru_cache(maxsize=2)
+def _made(name: str, state: tuple[tuple[str, int, int], ...]) -> TextEmbedder:
     return make_embedder(name)
+
+
+def _state(name: str) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files of a folder: another state may be another content."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return ()
+    found = [(p.name, p.stat()) for p in sorted(folder.iterdir())]
+    return tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in found)

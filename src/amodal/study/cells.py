@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from amodal.settings import keyed, told_spec
 from amodal.study.files import digest
 from amodal.study.plan import NONE, Plan
 
@@ -80,13 +81,15 @@ class Fit:
     def key(self) -> dict[str, Any]:
         """All that determines the model."""
         known = {k: v for k, v in vars(self).items() if k not in ("method", "trained")}
-        return {**known, "trained": vars(self.trained)}
+        return {**known, "settings": keyed(self.settings), "trained": vars(self.trained)}
 
     @property
     def id(self) -> str:
         """Folder name."""
         trained = "" if self.trained.is_none else f"-{self.trained.label}"
-        return f"{safe(self.method)}{trained}-s{self.seed}-f{self.fold}-{digest(self.key)}"
+        return (
+            f"{safe(told_spec(self.method))}{trained}-s{self.seed}-f{self.fold}-{digest(self.key)}"
+        )
 
     @property
     def unit(self) -> tuple[int, int]:
@@ -105,7 +108,8 @@ class Evaluation:
     def id(self) -> str:
         """File name without ending."""
         fit, both = self.fit, {"fit": self.fit.key, "pattern": vars(self.pattern)}
-        return f"{safe(fit.method)}-{self.pattern.label}-s{fit.seed}-f{fit.fold}-{digest(both)}"
+        name = safe(told_spec(fit.method))
+        return f"{name}-{self.pattern.label}-s{fit.seed}-f{fit.fold}-{digest(both)}"
 
 
 @dataclass(frozen=True)

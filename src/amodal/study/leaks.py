@@ -26,7 +26,7 @@ from amodal.values import Values
 
 __all__ = ["LEARNERS", "Arm", "Gain", "cross_scores", "gain", "make_learner"]
 
-_PENALTIES = (0.03, 0.003, 0.3)
+_PENALTIES = (0.03, 0.003)
 _LEVEL = 0.95
 
 
@@ -194,7 +194,7 @@ def _logistic(train: Dataset, test: Dataset, statistics: Dataset, seed: int) -> 
     fit, held = _held_out(train, seed)
 
     def model(c: float) -> LogisticRegression:
-        return LogisticRegression(C=c, max_iter=300)
+        return LogisticRegression(C=c, max_iter=200)
 
     def loss(c: float) -> float:
         tried = model(c).fit(x[0][fit], y[fit])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from amodal.checks import check_fraction
 from amodal.errors import SettingError, unknown_name
-from amodal.settings import parse_method
+from amodal.settings import parse_method, told, told_spec
 
 __all__ = ["ABSENT_AT", "NONE", "Plan"]
 
@@ -123,6 +123,20 @@ class Plan:
         """A JSON object that `from_json` reads, with every field."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    def told(self) -> Plan:
+        """The plan as files and reports show it: folders of encoders by their last part.
+
+        >>> Plan("d", ("aum:names=/home/someone/bert",)).told().methods
+        ('aum:names=bert',)
+        """
+        return replace(
+            self,
+            methods=tuple(map(told_spec, self.methods)),
+            focus=tuple(map(told_spec, self.focus)),
+            reference=told_spec(self.reference) if self.reference else self.reference,
+            settings={told_spec(k): told(v) for k, v in self.settings.items()},
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Plan:

@@ -11,6 +11,7 @@ import numpy as np
 
 from amodal.errors import AmodalError
 from amodal.metrics import score
+from amodal.settings import keyed, told_spec
 from amodal.study.cells import Evaluation, Fit, Job
 from amodal.study.describe import versions
 from amodal.study.files import put_json
@@ -40,7 +41,12 @@ def write_head(
         "fits": [job.fit.id for job in jobs],
         "evaluations": [e.id for job in jobs for e in job.evaluations],
     }
-    facts = {"plan": plan.to_json(), "data": fingerprint, "versions": versions(), "cells": cells}
+    facts = {
+        "plan": plan.told().to_json(),
+        "data": fingerprint,
+        "versions": versions(),
+        "cells": cells,
+    }
     put_json(folder / "study.json", FORMAT | facts)
 
 
@@ -84,7 +90,7 @@ def write_evaluation(
 
 
 def _method(fit: Fit) -> dict[str, Any]:
-    return {"spec": fit.method, "name": fit.name, "settings": dict(fit.settings)}
+    return {"spec": told_spec(fit.method), "name": fit.name, "settings": keyed(fit.settings)}
 
 
 def _determined(cell: Evaluation) -> dict[str, Any]:
@@ -124,7 +130,12 @@ def write_failure(where: Path, fit: Fit, error: Exception) -> str:
         code = trace.tb_frame.f_code
         at = f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
         trace = trace.tb_next
-    facts = {"cell": where.name, "method": fit.method, "seed": fit.seed, "fold": fit.fold}
+    facts = {
+        "cell": where.name,
+        "method": told_spec(fit.method),
+        "seed": fit.seed,
+        "fold": fit.fold,
+    }
     facts |= {"data": fit.data, "package": fit.version, "error": failure_line(error), "at": at}
     put_json(failure_path(where), facts)
     return facts["error"]

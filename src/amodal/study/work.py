@@ -18,6 +18,7 @@ from amodal.data.dataset import Dataset
 from amodal.data.splits import assign_splits, folds
 from amodal.methods import get_method
 from amodal.model import Model, load
+from amodal.settings import told_spec
 from amodal.shifts import LossPattern, NoShift, shift_from_json
 from amodal.study.cells import Evaluation, Fit, Job, Pattern
 from amodal.study.files import digest_folder, put_folder, put_json, read_json
@@ -123,7 +124,12 @@ def _fitted(folder: Path, fit: Fit, development: Dataset) -> Model:
 
     def write(part: Path) -> None:
         model.save(part)
-        facts = {"fit": fit.id, **fit.key, "method": fit.method, "fingerprint": digest_folder(part)}
+        facts = {
+            "fit": fit.id,
+            **fit.key,
+            "method": told_spec(fit.method),
+            "fingerprint": digest_folder(part),
+        }
         put_json(part / "fit.json", facts | {"rows": len(development), "seconds": seconds})
 
     put_folder(where, write)
