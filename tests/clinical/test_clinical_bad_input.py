@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,122 @@ def test_one_sentence_and_nothing_written(raw, tmp_path, case):
     assert not any(word in text for word in ("31/12/2150", "high", "10000000"))
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out.tables/*.part"))
+
+
+EICU: dict[str, tuple[str, Callable[[str], str] | None, str]] = {
+    "no table": ("lab", None, "eICU-CRD has a table lab .*2.0.*RAW has no lab.csv"),
+    "no column": (
+        "lab",
+        lambda t: t.replace("labresultrevisedoffset", "revised", 1),
+        "lab needs the column labresultrevisedoffset .eICU-CRD 2.0 has it",
+    ),
+    "no column of stays": (
+        "patient",
+        lambda t: t.replace("unitdischargeoffset", "left", 1),
+        "patient needs the column unitdischargeoffset .eICU-CRD 2.0 has it",
+    ),
+    "tabs": (
+        "patient",
+        lambda t: t.replace(",", "\t"),
+        r"separated by commas; patient.csv.gz is separated by '\\t'",
+    ),
+    "a time": (
+        "lab",
+        lambda t: second_line(t, lambda c: [*c[:2], "10:45 h", *c[3:]]),
+        "column labresultoffset of table lab is a whole number or empty; 1 are not",
+    ),
+    "a number": (
+        "lab",
+        lambda t: second_line(t, lambda c: [*c[:5], "high", *c[6:]]),
+        "column labresult of table lab is a number or empty; 1 are not",
+    ),
+    "a short line": (
+        "lab",
+        lambda t: second_line(t, lambda c: c[:3]),
+        "each line of table lab has 10 cells",
+    ),
+    "a repeated key": (
+        "patient",
+        lambda t: t + t.split("\n")[1] + "\n",
+        "each patientunitstayid occurs once in table patient; 1 lines repeat one",
+    ),
+    "empty": ("patient", lambda t: "", "patient.csv.gz has no such line"),
+    "dates the wrong way round": (
+        "patient",
+        lambda t: backwards(t),
+        "a unit stay ends after it begins; in 40 of 40 unitdischargeoffset lies before",
+    ),
+}
+
+
+def backwards(text: str) -> str:
+    """Every unit stay of a table patient ends before it begins."""
+    head, *lines = text.strip().split("\n")
+    place = head.split(",").index("unitdischargeoffset")
+    cells = [line.split(",") for line in lines]
+    changed = [",".join([*c[:place], "-5", *c[place + 1 :]]) for c in cells]
+    return "\n".join([head, *changed]) + "\n"
+
+
+@pytest.mark.parametrize("case", EICU)
+def test_one_sentence_of_eicu_too(whole, tmp_path, case):
+    raw = Path(shutil.copytree(whole / "eicu", tmp_path / "raw"))
+    table, edit, told = EICU[case]
+    path = raw / f"{table}.csv.gz"
+    path.unlink() if edit is None else change(path, edit)
+    ask = eicu_choices(task="mortality", modalities=("labs", "demographics"))
+    with pytest.raises(AmodalError, match=told) as error:
+        prepare_eicu(raw, tmp_path / "out", choices=ask)
+    text = str(error.value)
+    assert "\n" not in text
+    assert not any(word in text for word in ("10:45", "high", "100000"))
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".out.tables/*.part"))
+
+
+def test_a_truncated_gz_of_eicu(whole, tmp_path):
+    raw = Path(shutil.copytree(whole / "eicu", tmp_path / "raw"))
+    path = raw / "patient.csv.gz"
+    os.truncate(path, path.stat().st_size // 2)
+    ask = eicu_choices(task="readmission", modalities=("demographics",))
+    with pytest.raises(StorageError, match=r"patient.csv.gz must be a whole gzip file"):
+        prepare_eicu(raw, tmp_path / "out", choices=ask)
+    assert not (tmp_path / "out").exists()
+
+
+HUGE = str(2**63 - 1)
+
+
+@pytest.mark.parametrize("name", ["mimic4", "eicu"])
+def test_what_an_engine_says_of_a_cell_is_not_repeated(whole, tmp_path, name):
+    """A number that every type holds and no sum: DuckDB's own words would quote it."""
+    raw = Path(shutil.copytree(whole / name, tmp_path / "raw"))
+    if name == "mimic4":  # the year of an admission minus the anchor year
+        path, cells, choose, make = "hosp/patients", {3: f"-{HUGE}"}, mimic4_choices, prepare_mimic4
+    else:  # a discharge minus the minute at which the hospital stay began
+        path, cells, choose, make = "patient", {10: "-5", 25: HUGE}, eicu_choices, prepare_eicu
+    change(
+        raw / f"{path}.csv.gz",
+        lambda t: second_line(t, lambda c: [cells.get(k, x) for k, x in enumerate(c)]),
+    )
+    ask = choose(task="readmission", modalities=("demographics",))
+    with pytest.raises(DataError, match=r"duckdb could not compute \(\w+\), after it had") as error:
+        make(raw, tmp_path / "out", choices=ask)
+    shown = "".join(traceback.format_exception(error.value))
+    assert HUGE not in shown
+    assert "patient" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_of_our_own_stays_one(whole, tmp_path, monkeypatch):
+    from amodal.clinical.mimic4 import prepare as module
+
+    def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(module, "_cohort", broken)
+    with pytest.raises(KeyError, match="a bug"):
+        prepare(whole / "mimic4", modalities=("demographics",))
 
 
 def test_a_truncated_gz(raw, tmp_path):

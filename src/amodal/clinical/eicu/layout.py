@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from amodal.clinical.bigquery import Published, Warehouse, check_published
@@ -54,7 +54,7 @@ _PERIODIC = ("temperature", "sao2", "heartrate", "respiration", *_SYSTEMIC)
 _APERIODIC = ("noninvasivesystolic", "noninvasivediastolic", "noninvasivemean")
 
 TABLES: dict[str, RawTable] = {
-    t.name: t
+    t.name: replace(t, since="eICU-CRD 2.0")
     for t in (
         RawTable(
             "patient",
@@ -81,7 +81,6 @@ TABLES: dict[str, RawTable] = {
                 "unitadmitsource": "text",
             },
             key=("patientunitstayid",),
-            since="eICU-CRD 2.0",
         ),
         RawTable("diagnosis", {**_STAY, "diagnosisoffset": "int", "diagnosisstring": "text"}),
         RawTable("treatment", {**_STAY, "treatmentoffset": "int", "treatmentstring": "text"}),

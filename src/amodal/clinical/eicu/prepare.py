@@ -24,7 +24,7 @@ from amodal.clinical.finish import (
 from amodal.clinical.leaks import LATER_HOURS, leak_notes, selected
 from amodal.clinical.workspace import Machine, Workspace
 from amodal.data.store import check_target_folder
-from amodal.disclosure import is_small
+from amodal.disclosure import is_small, shown_count
 from amodal.errors import DataError
 from amodal.types import Task
 
@@ -37,6 +37,8 @@ _MUSE_2_0 = {"unit stays": 158_248, "patients": 120_892}
 """What the `muse` rules leave of version 2.0 (published)."""
 _COLUMNS = {"row_id": "patientunitstayid", "patient": "uniquepid", "hospital": "hospitalid"}
 _KEPT = ("patientunitstayid", "uniquepid", "hospitalid", "outcome", "ethnicity", "unittype")
+_IMPOSSIBLE = 0.01
+"""A larger share of unit stays that end before they begin is no slip."""
 _TRANSFERS = (
     "a next unit stay of the same hospital stay counts as readmission: mostly transfers between "
     "units"
@@ -124,6 +126,7 @@ def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     stays = work.engine.count(patient)
     known = edition_of(stays)
     _check_edition(edition, stays)
+    _refuse_impossible(work, patient, stays)
     candidates = _candidates(work, patient, choices)
     cohort = _cohort(work, candidates, patient, choices)
     made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
@@ -159,6 +162,15 @@ def _check_edition(edition: str, stays: int) -> None:
         raise DataError(
             f"the {edition} eICU-CRD was announced; RAW holds {stays:,} unit stays, the full one "
             "200,859 and the demo 2,520; name the other folder, or leave out --edition"
+        )
+
+
+def _refuse_impossible(work: Workspace, patient: ibis.Table, n: int) -> None:
+    wrong = work.engine.count(patient.filter(patient.unitdischargeoffset < 0))
+    if wrong > max(_IMPOSSIBLE * n, 1):
+        raise DataError(
+            f"a unit stay ends after it begins; in {shown_count(wrong, n)} of {n:,} "
+            "unitdischargeoffset lies before admission; fetch patient again"
         )
 
 
