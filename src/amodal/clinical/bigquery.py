@@ -250,7 +250,10 @@ class Published:
 
 
 def check_published(name: str, example: str) -> None:
-    """Refuses what is no "project.name"; it enters SQL."""
+    """Refuses what is no "project.name"; it enters SQL.
+
+    >>> check_published("physionet-data.eicu_crd", "physionet-data.eicu_crd")
+    """
     if re.fullmatch(r"[A-Za-z][\w-]*\.\w+", name, re.ASCII) is None:
         raise SettingError(
             f"with --engine bigquery RAW and NOTES are names as {example}; got {name!r}; name "

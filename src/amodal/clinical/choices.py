@@ -110,7 +110,10 @@ def choose(
 
 
 def check_edition(edition: str) -> None:
-    """Refuses an edition that is none of `EDITIONS`."""
+    """Refuses an edition that is none of `EDITIONS`.
+
+    >>> check_edition("demo")
+    """
     if edition not in EDITIONS:
         raise SettingError(
             f"the edition is any, full or demo; got {edition!r}; choose one of these"

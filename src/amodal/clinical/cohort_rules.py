@@ -14,7 +14,14 @@ __all__ = ["first_rule", "nulls_last", "removed_counts"]
 
 
 def first_rule(rules: Sequence[str], checks: Sequence[ibis.Value]) -> ibis.Value:
-    """The first of `rules` whose check holds, null where none does; an unknown check holds."""
+    """The first of `rules` whose check holds, null where none does; an unknown check holds.
+
+    >>> from amodal.clinical.duck import tried
+    >>> def rule(t):
+    ...     return t.select("age", by=first_rule(("young", "old"), (t.age < 18, t.age > 89)))
+    >>> tried(rule, {"age": [17, 50, None]})
+    [{'age': 17, 'by': 'young'}, {'age': 50, 'by': None}, {'age': None, 'by': 'young'}]
+    """
     import ibis
 
     pairs = zip(checks, rules, strict=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amodal.clinical.engine import missing_extra, sql_of
 from amodal.errors import AmodalError, SettingError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
 
-__all__ = ["DuckEngine", "parquet_source", "quoted"]
+__all__ = ["DuckEngine", "parquet_source", "quoted", "tried"]
 
 
 class DuckEngine:
@@ -159,10 +159,29 @@ def quoted(text: str | Path) -> str:
 
 
 def parquet_source(path: str | Path) -> str:
-    """What a Parquet file is called in a query; characters that name many files are escaped."""
+    """What a Parquet file is called in a query; a name that stands for many files is refused.
+
+    >>> parquet_source("labs.parquet")
+    "read_parquet('labs.parquet')"
+    """
     name = str(path)
     if any(c in name for c in "*?["):
         raise AmodalError(
             f"a path must not hold '*', '?' or '['; {Path(name).name} does; choose another folder"
         )
     return f"read_parquet({quoted(name)})"
+
+
+def tried(
+    rule: Callable[..., ibis.Table], *tables: Mapping[str, Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """What a rule makes of small tables, given as columns: its lines, in order.
+
+    >>> tried(lambda t: t.filter(t.age >= 18), {"age": [17, 18, 40]})
+    [{'age': 18}, {'age': 40}]
+    """
+    import pyarrow as pa
+
+    with DuckEngine(threads=1) as engine:
+        made = rule(*(engine.arrow(pa.table(dict(t))) for t in tables))
+        return engine.fetch(made.order_by(list(made.columns))).to_pylist()

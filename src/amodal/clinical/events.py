@@ -43,7 +43,13 @@ def code_order() -> list[str]:
 
 
 def distinct_codes(t: ibis.Table) -> ibis.Table:
-    """Events of the same row, kind, code and time count once, at their first `seq`."""
+    """Events of the same row, kind, code and time count once, at their first `seq`.
+
+    >>> from amodal.clinical.duck import tried
+    >>> twice = {"row": [0, 0], "kind": [1, 1], "code": ["a", "a"], "time": [2.0, 2.0], "seq": [3, 1]}
+    >>> tried(distinct_codes, twice)
+    [{'row': 0, 'kind': 1, 'code': 'a', 'time': 2.0, 'seq': 1}]
+    """
     return t.group_by("row", "kind", "code", "time").agg(seq=t.seq.min())
 
 
@@ -57,6 +63,14 @@ def last_codes(
         n: how many.
         each_kind: count each kind for itself, so that none pushes out another.
         first_kind: a kind that counts as earlier than all others, whatever its time.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0, 0, 0], "time": [9.0, 1.0, 2.0], "kind": [0, 1, 1], "seq": [0, 0, 0]}
+    >>> t |= {"code": ["diagnosis", "drug", "another"]}
+    >>> [x["code"] for x in tried(lambda t: last_codes(t, 2).select("code"), t)]
+    ['another', 'diagnosis']
+    >>> [x["code"] for x in tried(lambda t: last_codes(t, 2, first_kind=0).select("code"), t)]
+    ['another', 'drug']
     """
     import ibis
 
@@ -72,6 +86,11 @@ def last_times(t: ibis.Table, n: int) -> ibis.Table:
     """The measurements at the last `n` points in time of each row.
 
     Only the distinct times are ranked, which are far fewer than the measurements.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0, 0, 0, 0], "time": [1.0, 2.0, 2.0, 3.0], "value": [10, 20, 21, 30]}
+    >>> [x["value"] for x in tried(lambda t: last_times(t, 2).select("value"), t)]
+    [20, 21, 30]
     """
     import ibis
 
@@ -109,7 +128,13 @@ def unit_values(t: ibis.Table, items: ibis.Table) -> ibis.Table:
 
 
 def in_range(value: ibis.Value, low: ibis.Value | float, high: ibis.Value | float) -> ibis.Value:
-    """Whether a value is known and in [low, high]."""
+    """Whether a value is known and in [low, high].
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"k": [0, 1, 2], "x": [7.0, 7.1, None]}
+    >>> [x["fine"] for x in tried(lambda t: t.select("k", fine=in_range(t.x, 6.0, 7.0)), t)]
+    [True, False, False]
+    """
     return ((value >= low) & (value <= high)).fill_null(False)
 
 
@@ -124,6 +149,11 @@ def hourly_means(t: ibis.Table) -> ibis.Table:
 
     Returns:
         row, time, concept, value
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0, 0], "hour": [1, 1], "time": [1.2, 1.9], "concept": [3, 3]}
+    >>> tried(hourly_means, t | {"value": [80.0, 90.0]})
+    [{'row': 0, 'time': 1.9, 'concept': 3, 'value': 85.0}]
     """
     t = t.mutate(exact=(t.value * SCALE).round().cast("int64"))
     mean = t.group_by("row", "hour", "concept").agg(

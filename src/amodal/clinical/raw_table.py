@@ -36,6 +36,10 @@ def choose_columns(where: str, names: list[str], table: RawTable) -> dict[str, s
 
     Raises:
         DataError: one that is needed is lacking.
+
+    >>> table = RawTable("t", {"race": "text"}, {"flag": "text"}, aliases={"race": "ethnicity"})
+    >>> choose_columns("t.csv", ["ID", "Ethnicity"], table)
+    {'race': 'Ethnicity'}
     """
     there = {n.lower(): n for n in names}
     chosen: dict[str, str] = {}
@@ -53,7 +57,11 @@ def choose_columns(where: str, names: list[str], table: RawTable) -> dict[str, s
 
 
 def repeated_key(table: RawTable, lines: int) -> DataError:
-    """What to say where `lines` repeat a key."""
+    """What to say where `lines` repeat a key.
+
+    >>> print(repeated_key(RawTable("patients", {"id": "int"}, key=("id",)), 2))
+    each id occurs once in table patients; 2 lines repeat one; keep one of them
+    """
     return DataError(
         f"each {' and '.join(table.key)} occurs once in table {table.name}; {lines} lines "
         "repeat one; keep one of them"

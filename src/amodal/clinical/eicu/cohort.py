@@ -57,7 +57,12 @@ READMISSION_RULES = (
 
 
 def ages(patient: ibis.Table) -> ibis.Table:
-    """Adds `years` (whole years; "> 89" is 90; null where unknown) and `over_89`."""
+    """Adds `years` (whole years; "> 89" is 90; null where unknown) and `over_89`.
+
+    >>> from amodal.clinical.duck import tried
+    >>> [x["years"] for x in tried(ages, {"age": ["43", "> 89", "?"]})]
+    [43, 90, None]
+    """
     import ibis
 
     text = patient.age.strip()

@@ -32,13 +32,23 @@ def _death(t: ibis.Table, status: ibis.Value) -> ibis.Table:
 
 
 def muse_mortality(t: ibis.Table) -> ibis.Table:
-    """Death in the unit: unitdischargestatus is Expired."""
+    """Death in the unit: unitdischargestatus is Expired.
+
+    >>> from amodal.clinical.duck import tried
+    >>> [x["target"] for x in tried(muse_mortality, {"unitdischargestatus": ["Alive", "Expired"]})]
+    [0, 1]
+    """
     return _death(t, t.unitdischargestatus)
 
 
 def muse_readmission(t: ibis.Table) -> ibis.Table:
     """A next unit stay of the same hospital stay that starts at most 15 floored days after this
-    one's start; mostly transfers between units."""
+    one's start; mostly transfers between units.
+
+    >>> from amodal.clinical.duck import tried
+    >>> [x["target"] for x in tried(muse_readmission, {"next_days": [15, 16, None]})]
+    [1, 0, 0]
+    """
     import ibis
 
     back = (t.next_days <= MUSE_READMISSION_DAYS).fill_null(False)
@@ -49,7 +59,13 @@ def muse_readmission(t: ibis.Table) -> ibis.Table:
 
 
 def clean_mortality(t: ibis.Table, *, where: str = "hospital") -> ibis.Table:
-    """Death in the hospital, or ("icu") in the unit; unlabelled where the status is unknown."""
+    """Death in the hospital, or ("icu") in the unit; unlabelled where the status is unknown.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"hospitaldischargestatus": ["Alive", "Expired", None]}
+    >>> [x["outcome"] for x in tried(clean_mortality, t)]
+    ['survived', 'died', 'unknown']
+    """
     return _death(t, t.hospitaldischargestatus if where == "hospital" else t.unitdischargestatus)
 
 
@@ -57,6 +73,11 @@ def clean_readmission(t: ibis.Table) -> ibis.Table:
     """Another stay in intensive care before the hospital stay ends.
 
     Death in the hospital without it is a competing event: target 0, outcome "died".
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"next_start": [5, 6, None], "hospitaldischargestatus": ["Alive", "Expired", "Expired"]}
+    >>> [x["outcome"] for x in tried(clean_readmission, t)]
+    ['readmitted', 'readmitted', 'died']
     """
     import ibis
 

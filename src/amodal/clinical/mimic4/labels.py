@@ -36,6 +36,14 @@ def muse_mortality(t: ibis.Table) -> ibis.Table:
 
     Days are floor((dod at midnight - dischtime) / 1 day). A known dod decides; without one, a next
     admission more than 90 floored days away means survival; else the row is unlabelled.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> out, dod = [datetime(2150, 1, 1, 12)] * 2, [datetime(2150, 4, 2), datetime(2150, 4, 3)]
+    >>> back = [datetime(2151, 1, 1)] * 2
+    >>> found = tried(muse_mortality, {"dod": dod, "dischtime": out, "next_admittime": back})
+    >>> [x["target"] for x in found]  # midnight of the 92nd day is 90.5 days away, floored 90
+    [1, 0]
     """
     import ibis
 
@@ -53,6 +61,14 @@ def muse_readmission(t: ibis.Table) -> ibis.Table:
     """Readmission within 15 floored days (less than 16.0 days), by the `muse` rules.
 
     A patient's last admission is unlabelled.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> back = [datetime(2150, 1, 17, 11, 59), datetime(2150, 1, 17, 12), None]
+    >>> out = [datetime(2150, 1, 1, 12)] * 3
+    >>> found = tried(muse_readmission, {"next_admittime": back, "dischtime": out})
+    >>> [x["target"] for x in found]
+    [1, 0, None]
     """
     import ibis
 
@@ -69,6 +85,13 @@ def clean_mortality(t: ibis.Table, *, days: int = 90) -> ibis.Table:
 
     No date of death means that none was recorded within a year of the patient's last discharge
     (version 2.0 on), so that every row is labelled.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> dod = [datetime(2150, 4, 1), datetime(2150, 4, 2), None]
+    >>> found = tried(clean_mortality, {"dod": dod, "dischtime": [datetime(2150, 1, 1, 12)] * 3})
+    >>> [x["target"] for x in found]
+    [1, 0, 0]
     """
     import ibis
 
@@ -84,6 +107,13 @@ def clean_readmission(t: ibis.Table, *, days: int = 30) -> ibis.Table:
 
     Every row is labelled, a patient's last stay too. Death in the window without readmission is a
     competing event: target 0, outcome "died".
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"next_admittime": [datetime(2150, 1, 31, 12), datetime(2150, 1, 31, 13)]}
+    >>> t |= {"dischtime": [datetime(2150, 1, 1, 12)] * 2, "dod": [None, datetime(2150, 1, 9)]}
+    >>> [x["outcome"] for x in tried(clean_readmission, t)]
+    ['readmitted', 'died']
     """
     import ibis
 

@@ -48,7 +48,12 @@ def own_generator(seed: int, number: int) -> np.random.Generator:
 
 
 def habits(rng: np.random.Generator, patient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row, drug) of the habits of each row's patient (``Int[n]``, from 0)."""
+    """(row, drug) of the habits of each row's patient (``Int[n]``, from 0).
+
+    >>> row, drug = habits(own_generator(0, 0), np.array([0, 0]))
+    >>> row.tolist(), bool((drug[:3] == drug[3:]).all())
+    ([0, 0, 0, 1, 1, 1], True)
+    """
     own = rng.integers(0, HABITS, (int(patient.max(initial=-1)) + 1, _EACH))
     return np.repeat(np.arange(len(patient)), _EACH), own[patient].reshape(-1)
 
