@@ -61,12 +61,24 @@ def test_each_place_has_a_draw_of_its_own_but_the_same_each_time() -> None:
         assert not torch.equal(both[0](h), both[1](h))
 
 
+def test_draws_do_not_depend_on_what_else_ran() -> None:
+    """A part that a batch has no values for is passed over."""
+    parts = nn.ModuleList([Dropout(0.5), Dropout(0.5)]).eval()
+    x = torch.ones(1, 64)
+    with thinned(parts, seed=1):
+        parts[0](x)
+        after = parts[1](x)
+    with thinned(parts, seed=1):
+        assert torch.equal(parts[1](x), after)
+        assert Dropout(0.5).eval()(x) is x  # none of these parts
+
+
 def test_nothing_happens_outside_or_after_an_error() -> None:
-    x = torch.ones(2, 4)
-    assert thin(x, 0.5) is x
-    layers = net()
-    with pytest.raises(ZeroDivisionError), thinned(layers, seed=0):
+    x, layer = torch.ones(2, 4), Dropout(0.5).eval()
+    assert layer(x) is x
+    with pytest.raises(ZeroDivisionError), thinned(layer, seed=0):
         1 / 0  # noqa: B018
-    assert thin(x, 0.5) is x
-    with thinned(layers, seed=0):
-        assert thin(x, 0.0) is x
+    assert layer(x) is x
+    with thinned(layer, seed=0):
+        assert thin(x, 0.0, layer) is x
+        assert thin(x, 0.5, None) is x

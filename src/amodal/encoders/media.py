@@ -137,7 +137,7 @@ class MediaEncoder(Encoder):
         mean = rest.sum(1) / others.sum(1, keepdim=True).clamp_min(1).to(rest.dtype)
         both = torch.cat([hidden[:, 0], mean], dim=1).to(self.dtype)
         tokens = self.norm(self.project(rest.to(self.dtype)))
-        pooled = drop(self.norm(self.gather(both)), self.settings.dropout, self.training)
+        pooled = drop(self.norm(self.gather(both)), self.settings.dropout, self.training, by=self)
         return Encoded(pooled, torch.where(others[..., None], tokens, 0), others)
 
     @abstractmethod

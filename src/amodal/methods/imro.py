@@ -94,6 +94,8 @@ class IMRO(NeuralMethod):
     title = "IMRO"
     reference = "Alugolu and Peddi 2024"
     year = 2024
+    reports = ("reliability", "reliance")
+    uses_unlabelled = True
 
     def __init__(
         self,

@@ -21,7 +21,9 @@ __all__ = [
 ]
 
 
-def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tensor, "v *t d"]:
+def drop(
+    x: Float[Tensor, "v *t d"], rate: float, training: bool, *, by: nn.Module | None = None
+) -> Float[Tensor, "v *t d"]:
     """Dropout that removes the same units from all tokens of a value.
 
     As good a regulariser (Gal and Ghahramani 2016), and t times fewer random numbers. Four units
@@ -33,7 +35,7 @@ def drop(x: Float[Tensor, "v *t d"], rate: float, training: bool) -> Float[Tenso
     True
     """
     if not training:
-        return thin(x, rate)
+        return thin(x, rate, by)
     if rate == 0.0:
         return x
     v, d = len(x), x.shape[-1]
@@ -57,7 +59,7 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Float[Tensor, "v *t d"]) -> Float[Tensor, "v *t d"]:
-        return drop(x, self.rate, self.training)
+        return drop(x, self.rate, self.training, by=self)
 
 
 class FeedForward(nn.Module):
@@ -79,7 +81,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         hidden = F.gelu(self.inner(self.norm(x)))
-        return self.outer(drop(hidden, self.dropout, self.training))
+        return self.outer(drop(hidden, self.dropout, self.training, by=self))
 
 
 class ResidualMLP(nn.Module):
@@ -112,7 +114,7 @@ class ResidualMLP(nn.Module):
     def refine(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """What comes behind the first map."""
         for block in self.blocks:
-            x = x + drop(block(x), self.dropout, self.training)
+            x = x + drop(block(x), self.dropout, self.training, by=self)
         log_size = 0.5 * (x.float().square().mean(-1, keepdim=True) + 1e-6).log()
         return self.norm(x) + log_size.to(x.dtype) * self.size
 
@@ -175,14 +177,14 @@ class TransformerBlock(nn.Module):
         self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]
     ) -> Float[Tensor, "v t d"]:
         mixed = self.attention(self.norm(x), present)
-        x = x + drop(mixed, self.dropout, self.training)
-        return x + drop(self.feed(x), self.dropout, self.training)
+        x = x + drop(mixed, self.dropout, self.training, by=self)
+        return x + drop(self.feed(x), self.dropout, self.training, by=self)
 
     def lead(self, x: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"]) -> Float[Tensor, "v d"]:
         """The first token alone."""
         mixed = self.attention.lead(self.norm(x), present)
-        first = x[:, 0] + drop(mixed, self.dropout, self.training)
-        return first + drop(self.feed(first), self.dropout, self.training)
+        first = x[:, 0] + drop(mixed, self.dropout, self.training, by=self)
+        return first + drop(self.feed(first), self.dropout, self.training, by=self)
 
 
 class Transformer(nn.Module):

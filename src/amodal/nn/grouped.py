@@ -76,5 +76,5 @@ class GroupedMLP(nn.Module):
     ) -> Float[Tensor, "n m o"]:
         """scale y + shift."""
         hidden = F.gelu(self.first(x)).transpose(0, 1)  # as it lies in memory
-        hidden = drop(hidden.flatten(0, 1), self.dropout, self.training).view_as(hidden)
+        hidden = drop(hidden.flatten(0, 1), self.dropout, self.training, by=self).view_as(hidden)
         return self.last(hidden.transpose(0, 1), scale=scale, shift=shift)

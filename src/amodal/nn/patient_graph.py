@@ -101,7 +101,7 @@ class PatientGraph(nn.Module):
         return row, node, to_row, to_node
 
     def _drop(self, x: Float[Tensor, "v n d"]) -> Float[Tensor, "v n d"]:
-        return drop(x.flatten(0, -2), self.dropout, self.training).view_as(x)
+        return drop(x.flatten(0, -2), self.dropout, self.training, by=self).view_as(x)
 
     def _node_message(
         self, level: int, row: Tensor, outward: Tensor, slots: Slots, there: Tensor, track: bool

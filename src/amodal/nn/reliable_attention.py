@@ -217,8 +217,8 @@ class ReliableBlock(nn.Module):
         meter: Meter | None = None,
     ) -> Float[Tensor, "n q d"]:
         mixed = self.attention(self.norm(x), groups, weight, meter=meter)
-        x = x + drop(mixed, self.dropout, self.training)
-        return x + drop(self.feed(x), self.dropout, self.training)
+        x = x + drop(mixed, self.dropout, self.training, by=self)
+        return x + drop(self.feed(x), self.dropout, self.training, by=self)
 
 
 class ReliableTransformer(nn.Module):
