@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
-
 
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
@@ -161,7 +160,7 @@ class IMRO(NeuralMethod):
         """Encodes what is present, once a value, and says what each modality tells and how surely."""
         encoded = self.encode_tokens(batch)
         index = torch.stack([batch.values[name].index for name in self.names], 1)
-        pooled = pad_sequence([e.pooled for e in encoded]).to(encoded[0].pooled.dtype)
+        pooled = pad_sequence([full(e.pooled) for e in encoded])
         reached = mr.scale_gradient(pooled, self.pace * self.information)
         params = full(self.heads(reached, scale=_PACE))
         with torch.no_grad():
@@ -201,7 +200,7 @@ class IMRO(NeuralMethod):
             batch, severity = corrupted(batch, share=self.corrupt)
         seen = self.look(batch)
         if self.training:
-            self._track(seen)
+            self.prototypes.track(mr.to_rows(seen.pooled.detach(), seen.index), seen.index >= 0)
         terms = {"task": self.task_loss(self.fuse(batch, seen, self.shares(seen)), batch)}
         clean = batch.present if severity is None else batch.present & (severity == 0)
         terms["entropy"] = self.pace * self.entropy * mr.mean_of_columns(seen.entropy, clean).sum()
@@ -212,13 +211,6 @@ class IMRO(NeuralMethod):
         likely = mr.to_rows(self.prototypes.log_likelihood(seen.pooled), seen.index)
         terms["prototypes"] = -mr.mean_of_columns(likely, batch.present).sum()
         return terms
-
-    def _track(self, seen: Seen) -> None:
-        """Moves the centres of the embeddings towards those of this batch."""
-        present = seen.index >= 0
-        pooled = mr.to_rows(full(seen.pooled.detach()), seen.index)
-        count = present.sum(0)
-        self.prototypes.track(pooled.sum(0) / count.clamp_min(1)[:, None], count > 0)
 
     def told(self, batch: Batch, seen: Seen) -> Float[Tensor, " m"]:
         """Barber and Agakov's bound of I(X_k; Y) over the labelled rows of a batch that have k."""
@@ -244,16 +236,24 @@ class IMRO(NeuralMethod):
 
     @torch.no_grad()
     def finalise(self, batches: Iterable[Batch]) -> None:
-        """Counts how many prototypes the training rows use."""
+        """Centres embeddings at their exact mean over training rows, and counts used prototypes."""
         self.eval()
-        total, rows = 0.0, 0
+        batches = list(batches)
+        self._over(batches, lambda pooled: pooled, self.prototypes.centre)
+        share = torch.zeros_like(self.prototypes.weight[..., 0])
+        self._over(batches, lambda pooled: self.prototypes(pooled).exp(), share)
+        self.used.copy_((-torch.special.xlogy(share, share).sum(-1)).exp())
+
+    def _over(
+        self, batches: list[Batch], of: Callable[[Tensor], Tensor], out: Float[Tensor, "m p"]
+    ) -> None:
+        """The mean of a function of the embeddings over the rows that have them, into `out`."""
+        total, rows = torch.zeros_like(out), out.new_zeros(len(out), 1)
         for batch in batches:
             seen = self.look(batch)
-            total = total + mr.to_rows(self.prototypes(seen.pooled).exp(), seen.index).sum(0)
-            rows = rows + batch.present.sum(0)
-        if torch.is_tensor(rows):
-            share = total / rows.clamp_min(1)[:, None]
-            self.used.copy_((-torch.special.xlogy(share, share).sum(-1)).exp())
+            total += mr.to_rows(of(seen.pooled), seen.index).sum(0)
+            rows += batch.present.sum(0)[:, None]
+        out.copy_(torch.where(rows > 0, total / rows.clamp_min(1), out))
 
     @torch.no_grad()
     def examine(self, batches: Iterable[Batch]) -> None:
