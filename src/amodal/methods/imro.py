@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
 
+_KEPT = 20_000  # rows from which it is counted how many prototypes are in use
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
 of one size moves them this many times as fast."""
@@ -93,6 +94,8 @@ class IMRO(NeuralMethod):
     title = "IMRO"
     reference = "Alugolu and Peddi 2024"
     year = 2024
+    reports = ("reliability", "reliance")
+    uses_unlabelled = True
 
     def __init__(
         self,
@@ -238,22 +241,18 @@ class IMRO(NeuralMethod):
     def finalise(self, batches: Iterable[Batch]) -> None:
         """Centres embeddings at their exact mean over training rows, and counts used prototypes."""
         self.eval()
-        batches = list(batches)
-        self._over(batches, lambda pooled: pooled, self.prototypes.centre)
-        share = torch.zeros_like(self.prototypes.weight[..., 0])
-        self._over(batches, lambda pooled: self.prototypes(pooled).exp(), share)
-        self.used.copy_((-torch.special.xlogy(share, share).sum(-1)).exp())
-
-    def _over(
-        self, batches: list[Batch], of: Callable[[Tensor], Tensor], out: Float[Tensor, "m p"]
-    ) -> None:
-        """The mean of a function of the embeddings over the rows that have them, into `out`."""
-        total, rows = torch.zeros_like(out), out.new_zeros(len(out), 1)
-        for batch in batches:
+        kept, total, rows = [], torch.zeros_like(self.prototypes.centre), self.used.new_zeros(1)
+        for batch in batches:  # once: media are decoded for it
             seen = self.look(batch)
-            total += mr.to_rows(of(seen.pooled), seen.index).sum(0)
-            rows += batch.present.sum(0)[:, None]
-        out.copy_(torch.where(rows > 0, total / rows.clamp_min(1), out))
+            pooled, present = mr.to_rows(seen.pooled, seen.index), seen.index >= 0
+            total, rows = total + pooled.sum(0), rows + present.sum(0)
+            if sum(map(len, kept)) < _KEPT:
+                kept.append(pooled.masked_fill(~present[..., None], torch.nan))
+        centre = total / rows.clamp_min(1)[:, None]
+        self.prototypes.centre.copy_(torch.where(rows[:, None] > 0, centre, self.prototypes.centre))
+        if kept:
+            share = self.prototypes(torch.cat(kept)).exp().nanmean(0).nan_to_num(0.0)
+            self.used.copy_((-torch.special.xlogy(share, share).sum(-1)).exp())
 
     @torch.no_grad()
     def examine(self, batches: Iterable[Batch]) -> None:
