@@ -45,6 +45,7 @@ test-all: $(READY) $(SPARK) lint
 bench: $(READY)
 	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/clinical_step.py
+	$(BIN)/python benchmarks/overhead.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix src tests benchmarks examples studies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -68,3 +69,24 @@ def test_command_writes_a_table_for_every_question(fusion: ModuleType, tmp_path:
     assert "1 thread" in text
     assert "python benchmarks/fusion.py --quick" in text
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_plain_model_is_the_same_but_for_reliability() -> None:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        overhead = importlib.import_module("overhead")
+    finally:
+        sys.path.remove(str(FOLDER))
+    from amodal.methods.imro import IMRO
+    from amodal.types import Modality, Task
+
+    modalities = [Modality(f"m{k}", "table", ("x", "y")) for k in range(3)]
+    measure = sys.modules["measure"]
+    fill = partial(measure.fill, steps=1)
+    batch = measure.made_up(modalities, torch.rand(9, 3) < 0.7, fill)
+    plain = overhead.Plain(modalities, Task("binary"), corrupt=0.0)
+    whole = IMRO(modalities, Task("binary"), corrupt=0.0, weights="uniform")
+    plain.prepare(batch)
+    whole.load_state_dict(plain.state_dict())
+    first, second = plain.eval().loss(batch)["task"], whole.eval().loss(batch)["task"]
+    torch.testing.assert_close(first, second)

@@ -201,6 +201,17 @@ def test_the_bound_on_kept_rows_is_entropy_minus_cross_entropy() -> None:
     assert torch.equal(other.bound, method.bound)
 
 
+def test_embeddings_are_centred_at_their_mean_over_the_training_rows() -> None:
+    method, batch = built()
+    method.finalise([batch.rows(r) for r in torch.arange(40).split(7)])
+    encoded = method.encode_tokens(batch)
+    for k, name in enumerate(batch.names):
+        index = batch.values[name].index
+        mean = encoded[k].pooled[index[index >= 0]].mean(0)
+        torch.testing.assert_close(method.prototypes.centre[k], mean, rtol=1e-4, atol=1e-5)
+    assert bool(((method.used >= 1) & (method.used <= 32)).all())
+
+
 def test_noise_lowers_the_reliability_of_a_modality() -> None:
     """Two tables tell the same; noise in place of one must make the other count more."""
     rng = np.random.default_rng(0)

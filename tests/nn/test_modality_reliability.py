@@ -98,3 +98,16 @@ def test_shares_sum_to_one_whatever_stands_at_absent_pairs() -> None:
     score = torch.tensor([[2.0, 6.0, torch.nan], [0.0, torch.inf, 1.0], [torch.nan, 1.0, 2.0]])
     found = mr.relative(score, present)
     assert found.tolist() == [[0.25, 0.75, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_centres_are_a_running_mean_of_what_is_there() -> None:
+    prototypes = mr.Prototypes(2, 3, 4, temperature=0.1)
+    first, second = torch.randn(2, 5, 1, 3)
+    absent = torch.zeros(5, 1, 3)
+    there = torch.tensor([[True, False]]).expand(5, -1)
+    prototypes.track(torch.cat([first, absent], 1), there)
+    prototypes.track(torch.cat([second, absent], 1), there)
+    keep = 1 / 11
+    expected = keep * first[:, 0].mean(0) + (1 - keep) * second[:, 0].mean(0)
+    torch.testing.assert_close(prototypes.centre[0], expected)
+    assert prototypes.centre[1].abs().sum() == 0

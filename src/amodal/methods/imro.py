@@ -28,7 +28,7 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
 
-
+_KEPT = 20_000  # rows from which it is counted how many prototypes are in use
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
 of one size moves them this many times as fast."""
@@ -163,7 +163,7 @@ class IMRO(NeuralMethod):
         """Encodes what is present, once a value, and says what each modality tells and how surely."""
         encoded = self.encode_tokens(batch)
         index = torch.stack([batch.values[name].index for name in self.names], 1)
-        pooled = pad_sequence([e.pooled for e in encoded]).to(encoded[0].pooled.dtype)
+        pooled = pad_sequence([full(e.pooled) for e in encoded])
         reached = mr.scale_gradient(pooled, self.pace * self.information)
         params = full(self.heads(reached, scale=_PACE))
         with torch.no_grad():
@@ -203,7 +203,7 @@ class IMRO(NeuralMethod):
             batch, severity = corrupted(batch, share=self.corrupt)
         seen = self.look(batch)
         if self.training:
-            self._track(seen)
+            self.prototypes.track(mr.to_rows(seen.pooled.detach(), seen.index), seen.index >= 0)
         terms = {"task": self.task_loss(self.fuse(batch, seen, self.shares(seen)), batch)}
         clean = batch.present if severity is None else batch.present & (severity == 0)
         terms["entropy"] = self.pace * self.entropy * mr.mean_of_columns(seen.entropy, clean).sum()
@@ -214,13 +214,6 @@ class IMRO(NeuralMethod):
         likely = mr.to_rows(self.prototypes.log_likelihood(seen.pooled), seen.index)
         terms["prototypes"] = -mr.mean_of_columns(likely, batch.present).sum()
         return terms
-
-    def _track(self, seen: Seen) -> None:
-        """Moves the centres of the embeddings towards those of this batch."""
-        present = seen.index >= 0
-        pooled = mr.to_rows(full(seen.pooled.detach()), seen.index)
-        count = present.sum(0)
-        self.prototypes.track(pooled.sum(0) / count.clamp_min(1)[:, None], count > 0)
 
     def told(self, batch: Batch, seen: Seen) -> Float[Tensor, " m"]:
         """Barber and Agakov's bound of I(X_k; Y) over the labelled rows of a batch that have k."""
@@ -246,15 +239,19 @@ class IMRO(NeuralMethod):
 
     @torch.no_grad()
     def finalise(self, batches: Iterable[Batch]) -> None:
-        """Counts how many prototypes the training rows use."""
+        """Centres embeddings at their exact mean over training rows, and counts used prototypes."""
         self.eval()
-        total, rows = 0.0, 0
-        for batch in batches:
+        kept, total, rows = [], torch.zeros_like(self.prototypes.centre), self.used.new_zeros(1)
+        for batch in batches:  # once: media are decoded for it
             seen = self.look(batch)
-            total = total + mr.to_rows(self.prototypes(seen.pooled).exp(), seen.index).sum(0)
-            rows = rows + batch.present.sum(0)
-        if torch.is_tensor(rows):
-            share = total / rows.clamp_min(1)[:, None]
+            pooled, present = mr.to_rows(seen.pooled, seen.index), seen.index >= 0
+            total, rows = total + pooled.sum(0), rows + present.sum(0)
+            if sum(map(len, kept)) < _KEPT:
+                kept.append(pooled.masked_fill(~present[..., None], torch.nan))
+        centre = total / rows.clamp_min(1)[:, None]
+        self.prototypes.centre.copy_(torch.where(rows[:, None] > 0, centre, self.prototypes.centre))
+        if kept:
+            share = self.prototypes(torch.cat(kept)).exp().nanmean(0).nan_to_num(0.0)
             self.used.copy_((-torch.special.xlogy(share, share).sum(-1)).exp())
 
     @torch.no_grad()

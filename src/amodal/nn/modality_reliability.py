@@ -73,11 +73,16 @@ class Prototypes(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
-    def track(self, mean: Float[Tensor, "m d"], there: Bool[Tensor, " m"]) -> None:
-        """Moves b_k towards the mean embedding of a mini-batch, for the modalities that it has."""
+    def track(self, hidden: Float[Tensor, "n m d"], present: Bool[Tensor, "n m"]) -> None:
+        """Moves b_k towards the mean embedding of a mini-batch, for the modalities that it has.
+
+        Args:
+            hidden: 0 where absent.
+        """
+        count = present.sum(0)[:, None]
+        mean = (hidden.sum(0) / count.clamp_min(1)).to(self.centre.dtype)
         keep = (self.steps / (self.steps + 10)).clamp_max(_MEMORY).to(self.centre.dtype)
-        moved = torch.lerp(mean.to(self.centre.dtype), self.centre, keep)
-        self.centre.copy_(torch.where(there[:, None], moved, self.centre))
+        self.centre.copy_(torch.where(count > 0, torch.lerp(mean, self.centre, keep), self.centre))
         self.steps += 1
 
     def forward(self, hidden: Float[Tensor, "v m d"]) -> Float[Tensor, "v m c"]:

@@ -77,7 +77,7 @@ def fit(
         method.finalise(feed(method, run.train, rows.split(1024)))
         if run.valid is not None:
             kept_out = torch.arange(len(run.valid), device=run.fabric.device)
-            method.examine(run.valid.rows(r) for r in kept_out.split(1024))
+            method.examine(feed(method, run.valid, kept_out.split(1024)))
             method.calibrate_conflict(predict_batches(method, run.valid))
     method.requires_grad_(True)
     return run.history
