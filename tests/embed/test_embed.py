@@ -137,7 +137,11 @@ def test_every_method_reads_texts_as_they_are():
     ("call", "error", "text"),
     [
         (lambda _: embed(notes(), HashedWords(8), modalities=["nte"]), UnknownNameError, "'note'"),
-        (lambda _: embed(notes(), HashedWords(8), modalities=["age"]), DataError, "kind table"),
+        (
+            lambda _: embed(notes(), HashedWords(8), modalities=["age"]),
+            DataError,
+            "is of kind table",
+        ),
         (lambda _: embed(embed(notes(), HashedWords(8)), HashedWords(8)), DataError, "has none"),
         (lambda _: HashedWords(4), SettingError, "at least 8"),
         (lambda p: VectorCache(p / "file"), StorageError, "could not be made"),

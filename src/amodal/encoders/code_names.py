@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amodal.embed import TextEmbedder, VectorCache, make_embedder, vectors_of
+from amodal.embed import Embedder, VectorCache, make_embedder, vectors_of
 from amodal.encoders.base import EncoderSettings
+from amodal.errors import SettingError
 
 __all__ = ["NamedCodes"]
 
@@ -67,5 +68,10 @@ class NamedCodes(nn.Module):
 
 
 @lru_cache(maxsize=2)
-def _embedder(name: str) -> TextEmbedder:
-    return make_embedder(name)
+def _embedder(name: str) -> Embedder:
+    found = make_embedder(name)
+    if found.kind != "text":
+        raise SettingError(
+            f"names are texts; {name!r} is a checkpoint that reads {found.kind}; choose another"
+        )
+    return found
