@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from amodal import Dataset, Model
 from amodal.cli.app import app
 from amodal.embed import HashedWords, VectorCache, embed, make_embedder
+from amodal.embed.checkpoint import TextCheckpoint
 from amodal.errors import DataError, SettingError, StorageError, UnknownNameError
 
 NOTES = ["fever and cough", None, "no fever", "fever and cough", "", "rash; no fever, no cough"]
@@ -137,13 +138,17 @@ def test_every_method_reads_texts_as_they_are():
     ("call", "error", "text"),
     [
         (lambda _: embed(notes(), HashedWords(8), modalities=["nte"]), UnknownNameError, "'note'"),
-        (lambda _: embed(notes(), HashedWords(8), modalities=["age"]), DataError, "kind table"),
+        (
+            lambda _: embed(notes(), HashedWords(8), modalities=["age"]),
+            DataError,
+            "is of kind table",
+        ),
         (lambda _: embed(embed(notes(), HashedWords(8)), HashedWords(8)), DataError, "has none"),
         (lambda _: HashedWords(4), SettingError, "at least 8"),
         (lambda p: VectorCache(p / "file"), StorageError, "could not be made"),
         (lambda p: VectorCache(p / "bad").get("a", ["b"]), StorageError, "cannot be used"),
         (lambda p: make_embedder(str(p / "none")), SettingError, "no such folder"),
-        (lambda p: make_embedder(str(p), max_tokens=2), SettingError, "at least 8"),
+        (lambda p: TextCheckpoint(str(p), max_tokens=2), SettingError, "at least 8"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, call, error, text):

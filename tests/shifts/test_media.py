@@ -110,10 +110,8 @@ def test_what_is_stored_is_what_was_shifted(tmp_path):
 PLAIN = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
 
-LINE = " ".join(PLAIN)
-
-
-def words(shift, text=LINE, n=400):
+def words(shift, n=400):
+    text = " ".join(PLAIN)
     data = Dataset.from_arrays({"t": [text + " " * i for i in range(n)]}, modalities={"t": "text"})
     return [str(x).split() for x in shift(data).values["t"].data["source"]]
 
@@ -251,7 +249,7 @@ def test_a_decoder_makes_the_change(tmp_path):
     arrays = {"p": [str(tmp_path / "a.png")], "w": [str(tmp_path / "a.wav")]}
     data = Dataset.from_arrays(arrays, modalities={"p": "image", "w": "audio"})
     for cls, decoder, name in (
-        (ImageNoise, ImageDecoder(8), "p"),
+        (ImageNoise, ImageDecoder(64), "p"),
         (AudioNoise, AudioDecoder(), "w"),
     ):
         clean = decoder.decode(data.values[name].data["source"][0])

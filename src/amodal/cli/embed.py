@@ -1,4 +1,4 @@
-"""``amodal embed``: a data set with texts -> one with their vectors."""
+"""``amodal embed``: a data set with texts, images or audio -> one with vectors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def embed(
         ),
     ] = "hashing",
     modalities: Annotated[
-        str, typer.Option(help="Which modalities, with commas; all texts if left out.")
+        str,
+        typer.Option(help="Which modalities, with commas; all that the encoder reads if left out."),
     ] = "",
     width: Annotated[int | None, typer.Option(help="Of hashed words; 256 by default.")] = None,
     max_tokens: Annotated[
@@ -43,10 +44,10 @@ def embed(
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Turn texts into vectors, once: each distinct text is encoded alone, absent ones never.
+    """Turn texts, images or audio into vectors, once: each is encoded alone, absent ones never.
 
-    The result is a data set that every method reads. A checkpoint stays frozen; with --cache, a
-    stopped run goes on and later ones reuse what is known.
+    A checkpoint reads what it was made for. The result is a data set that every method reads. A
+    checkpoint stays frozen; with --cache, a stopped run goes on and later ones reuse what is known.
     """
     from amodal.data.dataset import Dataset
     from amodal.data.store import check_target_folder
@@ -79,5 +80,5 @@ def embed(
             progress=progress,
         )
     made.save(out)
-    heading(f"Texts became vectors by {encoder}")
+    heading(f"{embedder.kind.capitalize()} became vectors by {encoder}")
     show_dataset(made, out)

@@ -24,6 +24,8 @@ _RAW = {
     "prepare physionet2012": "The PhysioNet/CinC Challenge 2012, from its raw files.",
     "prepare mimic4": "MIMIC-IV, hospital stays, from its official folders.",
     "prepare eicu": "eICU-CRD, stays in intensive care, from its official folder.",
+    "prepare digits3": "Spoken and written digits with a clue, from FSDD recordings.",
+    "prepare easyvqa": "easy-VQA, questions about images, from its official files.",
     "prepare files": "Your own CSV, Parquet and npz files, described by a TOML spec.",
 }
 

@@ -62,6 +62,37 @@ app.command(short_help="MIMIC-IV, from its official folders.")(mimic4)
 app.command(short_help="eICU-CRD, from its official folder.")(eicu)
 
 
+@app.command(short_help="Spoken and written digits with a clue, from FSDD recordings.")
+def digits3(
+    raw: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RAW", help="The Free Spoken Digit Dataset: a folder or zip of its recordings."
+        ),
+    ],
+    out: Out,
+    split: Annotated[
+        str, typer.Option(help="What test rows share with no training row: recording or speaker.")
+    ] = "recording",
+    seed: Annotated[int, typer.Option(help="Of which image and which clue a row gets.")] = 0,
+) -> None:
+    """Prepare digits3: recordings paired by class with images of digits and a written clue."""
+    from amodal.collections import prepare_digits3
+
+    show_dataset(prepare_digits3(raw, out, split=split, seed=seed), out)
+
+
+@app.command(short_help="easy-VQA, from its official files.")
+def easyvqa(
+    raw: Annotated[Path, typer.Argument(metavar="RAW", help="easy-VQA: its folder or zip.")],
+    out: Out,
+) -> None:
+    """Prepare easy-VQA: questions about images of one coloured shape."""
+    from amodal.collections import prepare_easyvqa
+
+    show_dataset(prepare_easyvqa(raw, out), out)
+
+
 @app.command(short_help="Your own CSV, Parquet and npz files, by a TOML spec.")
 def files(
     spec: Annotated[

@@ -1,4 +1,4 @@
-"""`embed`: a data set whose texts have become vectors."""
+"""`embed`: a data set whose texts, images or recordings have become vectors."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from typing import Protocol
 import numpy as np
 
 from amodal.data.dataset import Dataset
+from amodal.data.media import naming_rows
 from amodal.embed.cache import VectorCache
 from amodal.errors import DataError, unknown_name
+from amodal.media.source import Source
 from amodal.types import Modality
-from amodal.values import Values
+from amodal.values import MEDIA, Values
 
-__all__ = ["TextEmbedder", "embed", "vectors_of"]
+__all__ = ["Embedder", "embed", "vectors_of"]
 
 
-class TextEmbedder(Protocol):
-    """What turns texts into vectors, each on its own."""
+class Embedder(Protocol):
+    """What turns texts, or files of images or audio, into vectors, each on its own."""
 
+    kind: str
+    """"text", "image" or "audio"."""
     key: str
     """Changes with everything that changes a vector."""
     width: int
     batch_size: int
-    """How many texts are embedded between two writes to the cache."""
+    """How many are embedded between two writes to the cache."""
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, sources: Sequence[str]) -> np.ndarray:
         """``Float32[k, width]``."""
         ...
 
@@ -36,29 +40,30 @@ class TextEmbedder(Protocol):
 
 def embed(
     data: Dataset,
-    embedder: TextEmbedder,
+    embedder: Embedder,
     *,
     modalities: Sequence[str] | None = None,
     cache: VectorCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """`data` with text modalities as embeddings of the same name.
+    """`data` with modalities of the embedder's kind as embeddings of the same name.
 
-    Each distinct text is encoded once, whatever the number of rows that share it and of fits that
-    follow; an absent text never. Every text is encoded alone, so that no row tells of another one
-    and test rows may be embedded together with training rows. The dimensions are named after the
+    Each distinct text or file is encoded once, whatever the number of rows that share it and of
+    fits that follow; an absent one never. Each is encoded alone, so that no row tells of another
+    one and test rows may be embedded together with training rows. The dimensions are named after the
     encoder: a model does not take vectors of another one for its own.
 
     Args:
         data: any; unchanged.
         embedder: `HashedWords` or a checkpoint.
-        modalities: which; None for all of kind ``text``.
+        modalities: which; None for all of the embedder's kind.
         cache: vectors known already, and where new ones go.
-        progress: called as progress(done, all distinct texts that were not known).
+        progress: called as progress(done, all distinct ones that were not known).
 
     Raises:
         UnknownNameError: no such modality.
-        DataError: a modality that is not text; none is.
+        DataError: a modality of another kind than the embedder's; none is of its kind.
+        MediaError: a file cannot be decoded.
 
     >>> from amodal.embed.hashing import HashedWords
     >>> d = Dataset.from_arrays({"note": ["a cough", None, "a cough"]}, modalities={"note": "text"})
@@ -66,10 +71,11 @@ def embed(
     >>> found.modalities[0].kind, found.values["note"].data["value"].shape, found.present.tolist()
     ('embedding', (1, 8), [[True], [False], [True]])
     """
-    chosen = _chosen(data, modalities)
+    chosen = _chosen(data, modalities, embedder.kind)
     texts = {name: [str(x) for x in data.values[name].data["source"]] for name in chosen}
     every = list(dict.fromkeys(text for some in texts.values() for text in some))
-    vectors = vectors_of(every, embedder, cache, progress)
+    with naming_rows(data):
+        vectors = vectors_of(every, embedder, cache, progress)
     place = {text: k for k, text in enumerate(every)}
     features = tuple(f"{embedder.key[:12]}_{j}" for j in range(embedder.width))
     values = dict(data.values)
@@ -91,45 +97,53 @@ def _earlier(data: Dataset) -> dict[str, object]:
     return dict(data.provenance.get("embedded", {}))
 
 
-def _chosen(data: Dataset, names: Sequence[str] | None) -> tuple[str, ...]:
+def _chosen(data: Dataset, names: Sequence[str] | None, wanted: str) -> tuple[str, ...]:
     kinds = {m.name: m.kind for m in data.modalities}
     if names is None:
-        names = [name for name, kind in kinds.items() if kind == "text"]
+        names = [name for name, kind in kinds.items() if kind == wanted]
         if not names:
             raise DataError(
-                "embedding needs a modality of kind text; this data set has none; prepare it with "
-                "its texts"
+                f"this encoder needs a modality of kind {wanted}; the data set has none; prepare "
+                "one with it, or choose another encoder"
             )
     for name in names:
         if name not in kinds:
             raise unknown_name("modality", name, kinds)
-        if kinds[name] != "text":
+        if kinds[name] != wanted:
             raise DataError(
-                f"texts are embedded; modality {name!r} is of kind {kinds[name]}; leave it out"
+                f"this encoder reads modalities of kind {wanted}; {name!r} is of kind "
+                f"{kinds[name]}; leave it out"
             )
     return tuple(names)
 
 
 def vectors_of(
     texts: Sequence[str],
-    embedder: TextEmbedder,
+    embedder: Embedder,
     cache: VectorCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """``Float32[k, width]`` of distinct `texts`: those known to `cache`, and the others embedded.
 
+    A cache knows files of images and audio by their content, wherever they lie, where
+    `amodal.data.media.check_media` has noted it.
+
     >>> from amodal.embed.hashing import HashedWords
     >>> vectors_of(["fever", "cough"], HashedWords(8)).shape
     (2, 8)
     """
-    known = {} if cache is None else cache.get(embedder.key, texts)
+    names = {text: text for text in texts}
+    if embedder.kind in MEDIA:
+        names = {text: Source.parse(text).content for text in texts}
+    found = {} if cache is None else cache.get(embedder.key, list(names.values()))
+    known = {text: found[name] for text, name in names.items() if name in found}
     new = [text for text in texts if text not in known]
     new.sort(key=len, reverse=True)  # texts of one length together: less padding
     for begin in range(0, len(new), embedder.batch_size):
         some = new[begin : begin + embedder.batch_size]
         found = embedder.embed(some)
         if cache is not None:
-            cache.put(embedder.key, some, found)
+            cache.put(embedder.key, [names[text] for text in some], found)
         known.update(zip(some, found, strict=True))
         if progress is not None:
             progress(begin + len(some), len(new))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ __all__ = [
     "Backbone",
     "audio_reader",
     "build_backbone",
+    "fingerprint",
     "hidden_states",
     "image_reader",
     "kind_of",
@@ -221,6 +224,21 @@ def unreadable(source: str, reason: str, kind: str = "text") -> SettingError:
         f"an encoder of {kind}s is {others}a folder that transformers saved, or an id of the hub; "
         f"{source!r} cannot be read: {reason}; check the name, or download it first"
     )
+
+
+_NO_CONTENT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
+
+
+def fingerprint(head: Mapping[str, Any], model: nn.Module, loaded: Collection[str]) -> str:
+    """Of all that changes a vector: what `head` says, the configuration and the weights loaded."""
+    config = {k: v for k, v in model.config.to_dict().items() if k not in _NO_CONTENT}
+    facts = json.dumps({**head, "config": config}, sort_keys=True, default=str)
+    digest = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        if name in loaded:
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
 
 
 # -- what a network is fed with -------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 
 from amodal.embed.backbone import (
+    fingerprint,
     kind_of,
     longest,
     read_config,
@@ -23,7 +22,6 @@ from amodal.errors import SettingError
 __all__ = ["TextCheckpoint"]
 
 _WINDOWS_AT_ONCE = 32
-_NO_CONTENT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
 
 
 class TextCheckpoint:
@@ -46,6 +44,7 @@ class TextCheckpoint:
     Reference: mean pooling as in Reimers and Gurevych, "Sentence-BERT", EMNLP 2019.
     """
 
+    kind = "text"
     batch_size = 256
 
     def __init__(
@@ -80,21 +79,14 @@ class TextCheckpoint:
 
     def _fingerprint(self, loaded: Collection[str]) -> str:
         """Of all that changes a vector: rules and sizes, and the weights that were loaded."""
-        config = self._model.config.to_dict()
         head = {
             "pooling": 1,
             "max_tokens": self.max_tokens,
             "windows": self.windows,
             "model": type(self._model).__name__,
-            "config": {k: v for k, v in config.items() if k not in _NO_CONTENT},
             "tokenizer": self._rules,
         }
-        digest = hashlib.sha256(json.dumps(head, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self._model.state_dict().items()):
-            if name in loaded:
-                digest.update(name.encode())
-                digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:32]
+        return fingerprint(head, self._model, loaded)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """``Float32[k, width]``."""

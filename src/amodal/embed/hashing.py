@@ -33,6 +33,7 @@ class HashedWords:
     (True, False)
     """
 
+    kind = "text"
     batch_size = 4096
 
     def __init__(self, width: int = 256) -> None:

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from amodal.embed import TextEmbedder, VectorCache, make_embedder, vectors_of
+from amodal.embed import Embedder, VectorCache, make_embedder, vectors_of
 from amodal.encoders.base import EncoderSettings
+from amodal.errors import SettingError
 
 __all__ = ["NamedCodes", "names_key"]
 
@@ -80,13 +81,18 @@ def names_key(name: str) -> str:
     return _embedder(name).key
 
 
-def _embedder(name: str) -> TextEmbedder:
+def _embedder(name: str) -> Embedder:
     return _made(name, _state(name))
 
 
 @lru_cache(maxsize=2)
-def _made(name: str, state: tuple[tuple[str, int, int], ...]) -> TextEmbedder:
-    return make_embedder(name)
+def _made(name: str, state: tuple[tuple[str, int, int], ...]) -> Embedder:
+    found = make_embedder(name)
+    if found.kind != "text":
+        raise SettingError(
+            f"names are texts; {name!r} is a checkpoint that reads {found.kind}; choose another"
+        )
+    return found
 
 
 def _state(name: str) -> tuple[tuple[str, int, int], ...]:

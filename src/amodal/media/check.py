@@ -33,8 +33,16 @@ class ContentCheck:
             UnreadableError: it cannot be decoded.
         """
         content = Source.parse(source).read()
+        return np.frombuffer(bytes.fromhex(self.check(content)), dtype=np.uint8)
+
+    def check(self, content: bytes) -> str:
+        """The hash of a content that can be decoded, as 32 hexadecimal digits.
+
+        Raises:
+            UnreadableError: it cannot be decoded.
+        """
         if self.kind == "image":
             ImageDecoder(1).pixels(content)
         else:
             read_wave(content)
-        return np.frombuffer(hashlib.sha256(content).digest()[:_BYTES], dtype=np.uint8)
+        return hashlib.sha256(content).digest()[:_BYTES].hex()

@@ -14,6 +14,7 @@ from amodal.media.source import REASONS, UnreadableError
 __all__ = ["Decoder", "checked", "decode_ahead", "decode_many", "try_decode"]
 
 _PROBE, _PART = 16, 64
+_WORKERS = -1  # one a core
 _WORTH_SECONDS = 4.0  # starting workers takes about one
 
 
@@ -67,7 +68,7 @@ def try_decode(
     each = (time.monotonic() - begin) / (_PROBE - 1)
     jobs = workers
     if jobs is None:
-        jobs = -1 if each * len(rest) > _WORTH_SECONDS else 1
+        jobs = _WORKERS if each * len(rest) > _WORTH_SECONDS else 1
     parts = [rest[k : k + _PART] for k in range(0, len(rest), _PART)]
     if jobs == 1:
         for part in parts:
@@ -125,6 +126,6 @@ def decode_ahead(
     """
     from joblib import Parallel, delayed
 
-    jobs = -1 if workers is None else workers
+    jobs = _WORKERS if workers is None else workers
     run = Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     yield from run(delayed(_task)(task) for task in tasks)

@@ -13,7 +13,9 @@ from amodal.encoders import Encoder
 from amodal.media.decode import checked, decode_ahead
 from amodal.methods.base import NeuralMethod
 
-__all__ = ["feed"]
+__all__ = ["feed", "part_size"]
+
+_DECODED_AT_ONCE = 128
 
 
 def feed(method: NeuralMethod, data: Batch, parts: Sequence[Int[Tensor, " p"]]) -> Iterator[Batch]:
@@ -30,12 +32,7 @@ def feed(method: NeuralMethod, data: Batch, parts: Sequence[Int[Tensor, " p"]]) 
     Raises:
         MediaError: a file cannot be decoded.
     """
-    encoders = dict(zip(method.names, method.encoders, strict=True))
-    lazy = {
-        name: encoder
-        for name, encoder in encoders.items()
-        if encoder.decoder is not None and "source" in data.values[name].data
-    }
+    lazy = _lazy(method, data)
     if not lazy:
         for rows in parts:
             yield data.rows(rows.to(data.absence.device))
@@ -48,6 +45,21 @@ def feed(method: NeuralMethod, data: Batch, parts: Sequence[Int[Tensor, " p"]]) 
         for (name, encoder), outcomes in zip(lazy.items(), found, strict=True):
             values[name] = _filled(encoder, batch, name, outcomes)
         yield batch.with_values(values)
+
+
+def part_size(method: NeuralMethod, data: Batch, size: int) -> int:
+    """Rows that are predicted together: `size`, or fewer where files are decoded for them."""
+    return min(size, _DECODED_AT_ONCE) if _lazy(method, data) else size
+
+
+def _lazy(method: NeuralMethod, data: Batch) -> dict[str, Encoder]:
+    """The encoders of modalities whose files are not decoded yet."""
+    encoders = dict(zip(method.names, method.encoders, strict=True))
+    return {
+        name: encoder
+        for name, encoder in encoders.items()
+        if encoder.decoder is not None and "source" in data.values[name].data
+    }
 
 
 def _sources(data: Batch, name: str, rows: Int[Tensor, " p"]) -> list[str]:

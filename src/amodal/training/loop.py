@@ -17,7 +17,7 @@ from amodal.batch import Batch
 from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod
 from amodal.training import checkpoint as ck
-from amodal.training.feed import feed
+from amodal.training.feed import feed, part_size
 from amodal.training.run import Epoch, History, Run, predict_batches, seed_of
 from amodal.training.settings import TrainSettings
 
@@ -74,7 +74,7 @@ def fit(
             method.load_state_dict(run.best_state)
         method.eval()
         rows = torch.arange(len(run.train), device=run.fabric.device)
-        method.finalise(feed(method, run.train, rows.split(1024)))
+        method.finalise(feed(method, run.train, rows.split(part_size(method, run.train, 1024))))
         if run.valid is not None:
             kept_out = torch.arange(len(run.valid), device=run.fabric.device)
             method.examine(feed(method, run.valid, kept_out.split(1024)))

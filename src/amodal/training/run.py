@@ -18,7 +18,7 @@ from amodal.methods.base import NeuralMethod
 from amodal.metrics import select
 from amodal.training import checkpoint as ck
 from amodal.training.average import RunningAverage
-from amodal.training.feed import feed
+from amodal.training.feed import feed, part_size
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.settings import PRECISIONS, TrainSettings
 
@@ -72,7 +72,8 @@ def predict_batches(
         with torch.inference_mode():
             batch = method.prepare_values(batch)
             rows = torch.arange(len(batch), device=batch.absence.device)
-            parts = [method(part) for part in feed(method, batch, rows.split(size))]
+            splits = rows.split(part_size(method, batch, size))
+            parts = [method(part) for part in feed(method, batch, splits)]
             return Prediction.concat(parts)
     finally:
         method.train(was_training)

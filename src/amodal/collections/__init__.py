@@ -1,0 +1,8 @@
+"""Published collections of texts, images and audio, from their official files."""
+
+from __future__ import annotations
+
+from amodal.collections.digits3 import prepare_digits3
+from amodal.collections.easyvqa import prepare_easyvqa
+
+__all__ = ["prepare_digits3", "prepare_easyvqa"]
