@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 
 from amodal.encoders import ENCODERS, EncoderSettings, make_encoder
 from amodal.errors import DataError, SettingError, UnknownNameError
 from amodal.types import Modality
+from amodal.values import Values
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,23 @@ def test_an_embedding_without_dimensions():
 def test_each_class_says_what_it_reads():
     assert {kind: cls.kind for kind, cls in ENCODERS.items()} == {k: k for k in ENCODERS}
     assert "t, table" in repr(make_encoder(Modality("t", "table", features=("a",))))
+
+
+def test_more_inputs_than_rows_slow_the_first_map_and_change_nothing_else():
+    rows = torch.randn(6, 4)
+    modality = Modality("a", "table", tuple("wxyz"))
+    encoder = make_encoder(modality, EncoderSettings(width=8, dropout=0.0)).eval()
+    values = Values(
+        {"numeric": rows, "categorical": torch.zeros(6, 0).long()}, None, torch.arange(6)
+    )
+    inputs = encoder.body.first.in_features  # 4 numbers, 8 pieces of each, 4 flags
+    encoder.pieces.fit(rows)
+    before, weight = encoder(values).pooled, encoder.body.first.weight.clone()
+    encoder.fit(values)
+    assert inputs == 40
+    assert encoder.body.pace.item() == pytest.approx((6 / 40) ** 3)
+    assert torch.allclose(encoder.body.first.weight, weight * (40 / 6) ** 3)
+    assert torch.allclose(encoder(values).pooled, before, atol=1e-5)
+    encoder.body.slow(rows=1000)
+    assert encoder.body.pace.item() == 1.0
+    assert torch.allclose(encoder.body.first.weight, weight, rtol=1e-5)

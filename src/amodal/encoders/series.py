@@ -116,6 +116,7 @@ class SeriesEncoder(Encoder):
         return self.prepare(values).whole["summary"]
 
     def fit(self, values: Values) -> None:
+        self.body.slow(len(values))
         if self.pieces is not None:
             self.pieces.fit(self.numbers(values))
 

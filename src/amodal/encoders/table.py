@@ -82,8 +82,10 @@ class TableEncoder(Encoder):
         return self._numbers(values)
 
     def fit(self, values: Values) -> None:
-        if self.settings.table == "mlp" and self.pieces is not None:
-            self.pieces.fit(self.numbers(values))
+        if self.settings.table == "mlp":
+            self.body.slow(len(values))
+            if self.pieces is not None:
+                self.pieces.fit(self.numbers(values))
 
     def forward(self, values: Values) -> Encoded:
         numbers = self._numbers(values)
@@ -94,7 +96,7 @@ class TableEncoder(Encoder):
             x = self.pieces(numbers)
         if not self.numeric:
             x = x.new_zeros(len(x), 1)
-        hidden = self.body.first(torch.cat([x, (~known).to(x.dtype)], dim=1))
+        hidden = self.body.enter(torch.cat([x, (~known).to(x.dtype)], dim=1))
         if len(self.starts):
             hidden = hidden + self._levels(values).sum(dim=1)
         return Encoded(self.body.refine(hidden))

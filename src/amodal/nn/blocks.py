@@ -107,9 +107,36 @@ class ResidualMLP(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.size = nn.Parameter(torch.randn(width) * 0.3)
         self.dropout = dropout
+        self.register_buffer("pace", torch.ones(()))
+
+    @torch.no_grad()
+    def slow(self, rows: int) -> None:
+        """Makes the first map learn slowly where it has more inputs than there are training rows.
+
+        Adam moves every weight as fast as any other, and so what comes out of a map the faster the
+        more inputs it has: with more inputs than rows it has fitted their noise before the layers
+        behind it have learned. Inputs are multiplied by ``pace = min(1, rows / inputs)^3`` and the
+        weights divided by it: the map stays the same, its steps become smaller.
+
+        Reference: steps that shrink with the number of inputs, Yang et al., "Tensor Programs V",
+        NeurIPS 2021; the rule and its power are ours, chosen on a small clinical set.
+
+        >>> layer = ResidualMLP(4, 2, depth=0)
+        >>> before = layer(torch.ones(1, 4))
+        >>> layer.slow(rows=2)
+        >>> layer.pace.item(), bool(torch.allclose(layer(torch.ones(1, 4)), before))
+        (0.125, True)
+        """
+        pace = min(1.0, max(rows, 1) / self.first.in_features) ** 3
+        self.first.weight *= self.pace / pace
+        self.pace.fill_(pace)
+
+    def enter(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b d"]:
+        """The first map."""
+        return self.first(x * self.pace.to(x.dtype))
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b d"]:
-        return self.refine(self.first(x))
+        return self.refine(self.enter(x))
 
     def refine(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """What comes behind the first map."""
