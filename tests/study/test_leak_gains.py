@@ -111,7 +111,14 @@ def test_what_a_learner_is_given():
     assert {s for _, _, s in seen[4:]} == {N}
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_neighbours_know_a_group_again():
+    data = rows(groups=20)
+    result = found(Arm(data), Arm(data, by_group=False), LEARNERS["neighbours"], replicates=200)
+    assert result.leaky["auroc"].value > 0.99
+    assert result.honest["auroc"].value == 0.5
+
+
+@pytest.mark.parametrize("name", ["boosting", "logistic"])
 def test_learners_learn_and_are_seeded(name):
     arm = Arm(rows(tell=1.5))
     one, two = (cross_scores(arm, make_learner(name), like=arm.data, k=4) for _ in range(2))
