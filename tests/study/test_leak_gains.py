@@ -126,6 +126,18 @@ def test_learners_learn_and_are_seeded(name):
     assert gain(arm, arm, (one, two), replicates=0).honest["auroc"].value > 0.85
 
 
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_a_column_that_training_rows_lack_stops_nobody(name):
+    data = rows(tell=1.5)
+    x = data.values["x"].data["numeric"].copy()
+    x[:150, 1] = np.nan
+    vocabulary = data.modality("codes").vocabulary
+    codes = [vocabulary[k] for k in data.values["codes"].data["code"]]
+    gone = made(x, data.target, codes)
+    found = LEARNERS[name](gone[:150], gone[150:], gone[:150], 0)
+    assert ((found >= 0) & (found <= 1)).all()
+
+
 def test_logistic_reads_only_the_rows_of_the_statistics_for_scales():
     """A code seen in no training row has no column: what stands in it plays no part."""
     data = rows(tell=1.0)

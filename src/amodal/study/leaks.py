@@ -213,11 +213,13 @@ def _held_out(train: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _boosting(train: Dataset, test: Dataset, statistics: Dataset, seed: int) -> np.ndarray:
-    """Boosted trees on the same columns, at most 512 codes."""
+    """Boosted trees on the same columns, at most 512 codes; what is constant in training is out."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     scaler = Scaler.fit(statistics)
     x, z = (tabulate(scaler.apply(d)).x for d in (train, test))
+    varies = moments(x)["std"] > 0
+    x, z = x[:, varies], z[:, varies]
     model = HistGradientBoostingClassifier(
         max_iter=150,
         learning_rate=0.06,
