@@ -123,7 +123,7 @@ def checkpoints(monkeypatch):
     from amodal.encoders import code_names
 
     def make(name: str) -> SimpleNamespace:
-        return SimpleNamespace(key=(Path(name) / "weights").read_text())
+        return SimpleNamespace(kind="text", key=(Path(name) / "weights").read_text())
 
     monkeypatch.setattr(code_names, "make_embedder", make)
 

@@ -111,12 +111,31 @@ def test_what_a_learner_is_given():
     assert {s for _, _, s in seen[4:]} == {N}
 
 
-@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_neighbours_know_a_group_again():
+    data = rows(groups=20)
+    result = found(Arm(data), Arm(data, by_group=False), LEARNERS["neighbours"], replicates=200)
+    assert result.leaky["auroc"].value > 0.99
+    assert result.honest["auroc"].value == 0.5
+
+
+@pytest.mark.parametrize("name", ["boosting", "logistic"])
 def test_learners_learn_and_are_seeded(name):
     arm = Arm(rows(tell=1.5))
     one, two = (cross_scores(arm, make_learner(name), like=arm.data, k=4) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert gain(arm, arm, (one, two), replicates=0).honest["auroc"].value > 0.85
+
+
+@pytest.mark.parametrize("name", sorted(LEARNERS))
+def test_a_column_that_training_rows_lack_stops_nobody(name):
+    data = rows(tell=1.5)
+    x = data.values["x"].data["numeric"].copy()
+    x[:150, 1] = np.nan
+    vocabulary = data.modality("codes").vocabulary
+    codes = [vocabulary[k] for k in data.values["codes"].data["code"]]
+    gone = made(x, data.target, codes)
+    found = LEARNERS[name](gone[:150], gone[150:], gone[:150], 0)
+    assert ((found >= 0) & (found <= 1)).all()
 
 
 def test_logistic_reads_only_the_rows_of_the_statistics_for_scales():
