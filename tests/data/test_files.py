@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from amodal.data.dataset import Dataset
 from amodal.data.files import example_spec, prepare_files, read_files
@@ -54,6 +55,10 @@ def home(tmp_path) -> Path:
     (tmp_path / "diagnoses.csv").write_text(DIAGNOSES)
     features = np.array([[1, 2], [3, 4], [5, 6], [NAN, NAN]], dtype=np.float32)
     np.savez(tmp_path / "image.npz", features=features, has_image=[1, 0, 1, 1])
+    (tmp_path / "notes.csv").write_text("patient,text\np1,slept well\np2,\np3,in pain\n")
+    (tmp_path / "photos.csv").write_text("patient,name\np2,two.png\n")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "photos" / "two.png")
     return tmp_path
 
 
@@ -83,13 +88,14 @@ def test_the_example_spec_prepares_the_files_it_describes(home, tmp_path):
     assert data.group.tolist() == ["A", "A", "B", "B"]
     assert data.task == Task("binary", name="died")
     np.testing.assert_array_equal(data.target, [0, 1, NAN, 1])
-    assert data.names == ("history", "labs", "diagnoses", "image")
-    assert data.present.tolist() == [
-        [True, True, True, True],
-        [True, True, False, False],
-        [True, False, True, True],
-        [False, False, False, False],
+    assert data.names == ("history", "labs", "diagnoses", "note", "photo", "image")
+    assert data.present.astype(int).tolist() == [
+        [1, 1, 1, 1, 0, 1],
+        [1, 1, 0, 0, 1, 0],
+        [1, 0, 1, 1, 0, 1],
+        [0, 0, 0, 0, 0, 0],
     ]
+    assert data.values["note"].data["source"].tolist() == ["slept well", "in pain"]
     history = data.values["history"]
     np.testing.assert_array_equal(history.data["numeric"], [[50, 20.5], [NAN, NAN], [61, NAN]])
     assert history.data["categorical"].tolist() == [[0], [1], [-1]]
@@ -114,6 +120,8 @@ def test_the_example_spec_prepares_the_files_it_describes(home, tmp_path):
         "patients.csv",
         "labs.csv",
         "diagnoses.csv",
+        "notes.csv",
+        "photos.csv",
         "image.npz",
     }
     assert again.provenance["spec"] == tomllib.loads(example_spec())

@@ -22,6 +22,7 @@ def test_first_layer_is_its_formula(modalities, made, numbers):
     encoder.fit(made("table"))
     torch.nn.init.normal_(encoder.levels.weight)
     values, body = made("table"), encoder.body
+    assert (body.pace < 1) == (body.first.in_features > len(values))
     rows = []
     for numbers_of_row, levels in zip(
         values.data["numeric"].tolist(), values.data["categorical"].tolist(), strict=True
@@ -30,7 +31,7 @@ def test_first_layer_is_its_formula(modalities, made, numbers):
         known = [0.0 if math.isnan(x) else x for x in numbers_of_row]
         if numbers == "piecewise":
             known = encoder.pieces(torch.tensor([numbers_of_row]))[0].tolist()
-        h = body.first(torch.tensor(known + missing))
+        h = body.enter(torch.tensor(known + missing))
         u, w = levels  # "u" has positions 0-2, "w" 3-6, unknown first
         rows.append(h + encoder.levels.weight[1 + u] + encoder.levels.weight[4 + w])
     h = torch.stack(rows)

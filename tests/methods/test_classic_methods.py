@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from amodal.errors import DataError, NotFittedError, SettingError
+from amodal.errors import DataError, MediaError, NotFittedError, SettingError
 from amodal.methods import get_method
 from amodal.types import LOST, NOT_MEASURED, Modality, Task
 
@@ -235,7 +235,7 @@ def test_series_codes_and_categories_are_read(name):
     assert roc_auc_score(y, found.mean.numpy()) > 0.95
 
 
-def test_media_are_refused_but_for_the_pattern(make_rows):
+def test_files_that_are_not_there_are_refused_but_for_the_pattern(make_rows):
     train = make_rows(20)
     a, _ = train.modalities
     seen = Modality("b", "image")
@@ -243,7 +243,7 @@ def test_media_are_refused_but_for_the_pattern(make_rows):
     source = np.array([f"{i}.png" for i in range(len(train.values["b"]))], dtype=object)
     values = {"a": train.values["a"], "b": type(train.values["b"])({"source": source}, None, index)}
     media = train.replace(modalities=(a, seen), values=values)
-    with pytest.raises(DataError, match="'b' is of kind image; make an embedding of it"):
+    with pytest.raises(MediaError, match="files of kind image must be readable"):
         made("boosting", media.task).fit(media, None)
     assert torch.isfinite(made("pattern", media.task).fit(media, None).predict(media).params).all()
 

@@ -77,7 +77,9 @@ def fit(
         method.finalise(feed(method, run.train, rows.split(part_size(method, run.train, 1024))))
         if run.valid is not None:
             kept_out = torch.arange(len(run.valid), device=run.fabric.device)
-            method.examine(feed(method, run.valid, kept_out.split(1024)))
+            method.examine(
+                feed(method, run.valid, kept_out.split(part_size(method, run.valid, 1024)))
+            )
             method.calibrate_conflict(predict_batches(method, run.valid))
     method.requires_grad_(True)
     return run.history
