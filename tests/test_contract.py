@@ -97,24 +97,28 @@ def test_scikit_learn_clones_and_cross_validates() -> None:
     assert scores.mean() > max(data.target.mean(), 1 - data.target.mean())
 
 
-def test_unlabelled_rows_and_weights_are_used_as_told() -> None:
+@pytest.mark.parametrize("name", [m for m in NEURAL if get_method(m).uses_unlabelled])
+def test_unlabelled_rows_are_used_as_told(name: str) -> None:
     data = made_up(n=120)
     target = data.target.copy()
     target[:30] = np.nan
     some = data.replace(target=target)
-    for name in (m for m in NEURAL if get_method(m).uses_unlabelled):
-        found = [
-            Model(name, unlabelled=told, **SMALL).fit(some).predict(some).params
-            for told in (False, True)
-        ]
-        assert all(bool(x.isfinite().all()) for x in found)
-        assert not torch.equal(*found), f"{name} learns nothing from rows without a label"
+    found = [
+        Model(name, unlabelled=told, **SMALL).fit(some).predict(some).params
+        for told in (False, True)
+    ]
+    assert all(bool(x.isfinite().all()) for x in found)
+    assert not torch.equal(*found), f"{name} learns nothing from rows without a label"
+
+
+@pytest.mark.parametrize("spec", ["mean", "logistic"])
+def test_weights_are_used(spec: str) -> None:
+    data = made_up(n=120)
     weighted = data.replace(weight=np.where(data.target == 1, 4.0, 1.0))
     empty = data[:1].lose(np.ones((1, 4), dtype=bool))
-    for spec in ("mean", "logistic"):
-        plain = make_model(spec, **small(spec)).fit(data).predict(empty).mean
-        heavy = make_model(spec, **small(spec)).fit(weighted).predict(empty).mean
-        assert heavy > plain
+    plain = make_model(spec, **small(spec)).fit(data).predict(empty).mean
+    heavy = make_model(spec, **small(spec)).fit(weighted).predict(empty).mean
+    assert heavy > plain
 
 
 def test_mc_dropout_is_a_mixture_of_fixed_smaller_networks() -> None:
