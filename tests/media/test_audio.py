@@ -105,6 +105,7 @@ def test_only_the_beginning_is_read(tmp_path):
         (content(np.zeros(0)), "empty"),
         (content(np.array([0.0, np.nan]), subtype="FLOAT"), "not finite"),
     ],
+    ids=["text", "cut WAV", "cut FLAC", "no samples", "NaN"],
 )
 def test_what_cannot_be_decoded_says_why(file, reason):
     with pytest.raises(UnreadableError, match=reason):
