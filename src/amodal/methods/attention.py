@@ -54,5 +54,4 @@ class Attention(NeuralMethod):
         logits = logits.masked_fill(~batch.present, torch.finfo(logits.dtype).min)
         alpha = logits.softmax(1) * batch.present
         fused = (alpha.to(hidden.dtype)[..., None] * self.value(hidden)).sum(1)
-        evidence = self.evidence(batch).to(fused.dtype)
-        return self.head(torch.cat([fused, evidence], 1)), {"reliance": alpha}
+        return self.head(self.with_evidence(fused, batch)), {"reliance": alpha}

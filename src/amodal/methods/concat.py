@@ -43,5 +43,4 @@ class Concat(NeuralMethod):
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         hidden = self.encode(batch)
         filled = torch.where(batch.present[..., None], hidden, self.absent.to(hidden.dtype))
-        evidence = self.evidence(batch).to(hidden.dtype)
-        return self.head(torch.cat([filled.flatten(1), evidence], 1)), {}
+        return self.head(self.with_evidence(filled.flatten(1), batch)), {}

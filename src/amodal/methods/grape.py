@@ -103,8 +103,7 @@ class GRAPE(NeuralMethod):
         return slots.take(self.encode(batch)), slots.take(shares(batch.present)), slots
 
     def _decode(self, imputed: Float[Tensor, "n m d"], batch: Batch) -> Float[Tensor, "n p"]:
-        evidence = self.evidence(batch).to(imputed.dtype)
-        return self.head(torch.cat([imputed.flatten(1), evidence], 1))
+        return self.head(self.with_evidence(imputed.flatten(1), batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(self.imputed(self.encode(batch), batch, batch.present), batch), {}

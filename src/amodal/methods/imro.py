@@ -193,7 +193,7 @@ class IMRO(NeuralMethod):
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
         fused = self.fusion(seen.encoded, seen.index, shares, meter=meter).flatten(1)
-        return full(self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1)))
+        return full(self.head(self.with_evidence(fused, batch)))
 
     # -- objective --------------------------------------------------------------------------------
 

@@ -164,8 +164,8 @@ class M3Care(NeuralMethod):
         share = (trust[..., :1] / trust.sum(-1, keepdim=True)).to(hidden.dtype)
         filled = torch.where(present[..., None], share * lent + (1 - share) * hidden, lent)
         summary = self.body(hidden + self.kind, present)[0]
-        evidence = self.evidence(batch).to(summary.dtype)
-        return self.head(torch.cat([summary, filled.flatten(1).to(summary.dtype), evidence], 1))
+        read = torch.cat([summary, filled.flatten(1).to(summary.dtype)], 1)
+        return self.head(self.with_evidence(read, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._params(self._hidden(batch), batch), {}

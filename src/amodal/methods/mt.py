@@ -73,8 +73,7 @@ class MT(NeuralMethod):
         return self.body(hidden + self.kind, present)[0]
 
     def _decode(self, fused: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n p"]:
-        evidence = self.evidence(batch).to(fused.dtype).expand(*fused.shape[:-1], -1)
-        return self.head(torch.cat([fused, evidence], -1))
+        return self.head(self.with_evidence(fused, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(self.fuse(self.encode(batch), batch.present), batch), {}

@@ -105,7 +105,7 @@ class MUSE(NeuralMethod):
         return slots.take(self.encode(batch)), slots.take(shares(batch.present)), slots
 
     def _classify(self, rows: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, "n p"]:
-        return self.classifier(torch.cat([rows, self.evidence(batch).to(rows.dtype)], 1))
+        return self.classifier(self.with_evidence(rows, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._classify(self.rows(batch, batch.present[None])[0], batch), {}

@@ -91,8 +91,7 @@ class PoE(NeuralMethod):
         return mean, F.hardtanh(log_var, -_CLAMP, _CLAMP)
 
     def _decode(self, z: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n p"]:
-        evidence = self.evidence(batch).to(z.dtype).expand(*z.shape[:-1], -1)
-        return self.head(torch.cat([z, evidence], -1))
+        return self.head(self.with_evidence(z, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         mean, log_var = self.experts(batch)
