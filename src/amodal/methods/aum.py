@@ -253,9 +253,8 @@ class AUM(NeuralMethod):
         """Replaces the running averages of the modality nodes by exact means over training rows."""
         if self.aggregation != "paper":
             return
-        batches = list(batches)
         self.eval()
-        self.graph.freeze_nodes(lambda: (self._attended(batch) for batch in batches))
+        self.graph.freeze_nodes(self._attended, batches)
 
     def _attended(self, batch: Batch) -> tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]:
         """What the graph reads of a batch: means and weights of its edges, and where they are."""

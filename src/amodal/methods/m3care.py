@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import Transformer
 from amodal.nn.gaussian import full
@@ -81,9 +81,7 @@ class M3Care(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        for what, value in (("memory", memory), ("layers", layers)):
-            if value < 1:
-                raise SettingError(f"{what} must be at least 1; got {value}; change it")
+        at_least(1, memory=memory, layers=layers)
         m, d, p = len(self.names), self.width, encoder.dropout
         self.stable = stable
         self.phi = GroupedMLP(m, d, d, dropout=p)
