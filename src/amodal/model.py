@@ -153,8 +153,7 @@ class Model(BaseEstimator):
         name, inline = parse_method(self.method)
         for key, default in _OWN.items():
             coerce(key, getattr(self, key), default)
-        if int(self.ensemble) < 1:
-            raise SettingError(f"ensemble must be at least 1; got {self.ensemble}; change it")
+        amodal.errors.at_least(1, ensemble=int(self.ensemble))
         if self.calibrate not in CALIBRATE:
             raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
         resolve_settings(get_method(name), {**inline, **self.settings})
