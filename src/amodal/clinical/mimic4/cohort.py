@@ -61,7 +61,7 @@ def _with_patient(stays: ibis.Table, patients: ibis.Table) -> ibis.Table:
 
 
 def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
-    """All admissions, with `age`, `next_admittime`, `stay_minutes` and `removed_by`.
+    """All admissions, with `age`, `next_admittime`, `stay_seconds` and `removed_by`.
 
     Kept: at most 14,400 minutes (not floored days), 18 to 89 years, alive at discharge. The next
     admission of the patient is looked up among all admissions, before any is removed.
