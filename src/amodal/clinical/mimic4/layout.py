@@ -151,7 +151,14 @@ class Mimic4Raw:
 
 
 def before_2(found: Mimic4Raw | Published) -> bool:
-    """Whether this is a version below 2.0: a folder core, or admissions with ethnicity."""
+    """Whether this is a version below 2.0: a folder core, or admissions with ethnicity.
+
+    >>> from types import SimpleNamespace
+    >>> def version(column):
+    ...     return SimpleNamespace(columns=lambda table: ["hadm_id", column])
+    >>> before_2(version("ethnicity")), before_2(version("race"))
+    (True, False)
+    """
     names = [n.lower() for n in found.columns("admissions")]
     core = isinstance(found, Mimic4Raw) and found.core
     return core or ("ethnicity" in names and "race" not in names)
