@@ -138,7 +138,14 @@ def _split(data: Dataset, seed: int) -> np.ndarray | None:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file, the same for the same table."""
+    """A table as the bytes of a Parquet file, the same for the same table.
+
+    >>> import pyarrow as pa
+    >>> import pyarrow.parquet as pq
+    >>> made = parquet_bytes(pa.table({"row": [0, 1]}))
+    >>> made == parquet_bytes(pa.table({"row": [0, 1]})), pq.read_table(io.BytesIO(made)).num_rows
+    (True, 2)
+    """
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()
