@@ -46,12 +46,12 @@ def cohort_report(
     """
     positive, negative = _classes(data)
     n, kept = len(data), len(data)
-    told = shown_counts({**removed, "kept": kept})
+    told, total = _removed(removed, kept)
     groups = None if data.group is None else len(np.unique(data.group))
     return {
         "title": title,
         "choices": dict(choices),
-        "candidates": {"what": candidates, "count": shown_count(sum(removed.values()) + kept)},
+        "candidates": {"what": candidates, "count": total},
         "removed": {rule: told[rule] for rule in removed},
         "rows": told["kept"],
         "groups": None if groups is None else shown_count(groups, n),
@@ -67,6 +67,18 @@ def cohort_report(
         "expected": [_compare(*line) for line in expected],
         "notes": list(notes),
     }
+
+
+def _removed(removed: Mapping[str, int], kept: int) -> tuple[dict[str, str], str]:
+    """(rule -> how many it removed, and "kept"; how many candidates there were)
+
+    How many are kept follows from labels and modalities too. Where it would have to be hidden, for
+    a small count not to follow from it, the number of candidates is hidden in its place.
+    """
+    told = shown_counts({**removed, "kept": kept})
+    if told["kept"] == _HIDDEN:
+        return {**told, "kept": shown_count(kept)}, _HIDDEN
+    return told, shown_count(sum(removed.values()) + kept)
 
 
 def _labels(
