@@ -41,7 +41,7 @@ def assemble(
     *,
     provenance: Mapping[str, Any],
 ) -> Dataset:
-    """The data set of n rows, split 70/10/20.
+    """The data set of n rows, split 70/10/20 by groups; no split where there are too few of them.
 
     Args:
         rows: row_id, target (null = unlabelled), patient, and hospital where the split asks for it.
@@ -52,6 +52,15 @@ def assemble(
 
     Raises:
         DataError: no rows, or no modality.
+
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"row_id": [7, 8], "patient": [1, 1], "target": [1, None]})
+    >>> values = Values({"source": np.array(["stable"], dtype=object)}, None, np.array([0, -1]))
+    >>> note = {"note": (Modality("note", "text"), values)}
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("note",), "patient")
+    >>> data = assemble(rows, note, Task("binary"), choices, provenance={})
+    >>> data.present.ravel().tolist(), data.target.tolist(), data.group.tolist(), data.split
+    ([True, False], [1.0, nan], ['1', '1'], None)
     """
     if not len(rows):
         raise DataError(
