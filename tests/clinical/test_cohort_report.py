@@ -70,6 +70,15 @@ def test_small_cells_hide_what_they_follow_from():
     assert "96" not in json.dumps(found)
 
 
+def test_a_rule_that_removed_few_does_not_follow_from_the_rows_that_are_left(data):
+    found = report(data, np.array(["x"] * 100), removed={"young": 9, "old": 0})
+    assert found["removed"] == {"young": "<10", "old": "0"}
+    assert found["rows"] == "100"  # as many as the modality a is present in
+    assert found["presence"]["a"] == "100"
+    assert found["candidates"]["count"] == "not shown"
+    assert "109" not in json.dumps(found)
+
+
 def test_published_counts():
     data = Dataset.from_arrays({"a": np.ones((20, 1))}, np.arange(20) % 2, task=Task("binary"))
     expected = [("rows", 20, 20), ("patients", 7, 8), ("share", 0.58, 0.5802)]

@@ -41,7 +41,7 @@ def assemble(
     *,
     provenance: Mapping[str, Any],
 ) -> Dataset:
-    """The data set of n rows, split 70/10/20.
+    """The data set of n rows, split 70/10/20 by groups; no split where there are too few of them.
 
     Args:
         rows: row_id, target (null = unlabelled), patient, and hospital where the split asks for it.
@@ -52,6 +52,15 @@ def assemble(
 
     Raises:
         DataError: no rows, or no modality.
+
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"row_id": [7, 8], "patient": [1, 1], "target": [1, None]})
+    >>> values = Values({"source": np.array(["stable"], dtype=object)}, None, np.array([0, -1]))
+    >>> note = {"note": (Modality("note", "text"), values)}
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("note",), "patient")
+    >>> data = assemble(rows, note, Task("binary"), choices, provenance={})
+    >>> data.present.ravel().tolist(), data.target.tolist(), data.group.tolist(), data.split
+    ([True, False], [1.0, nan], ['1', '1'], None)
     """
     if not len(rows):
         raise DataError(
@@ -138,7 +147,14 @@ def _split(data: Dataset, seed: int) -> np.ndarray | None:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file, the same for the same table."""
+    """A table as the bytes of a Parquet file, the same for the same table.
+
+    >>> import pyarrow as pa
+    >>> import pyarrow.parquet as pq
+    >>> made = parquet_bytes(pa.table({"row": [0, 1]}))
+    >>> made == parquet_bytes(pa.table({"row": [0, 1]})), pq.read_table(io.BytesIO(made)).num_rows
+    (True, 2)
+    """
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()

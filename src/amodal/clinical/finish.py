@@ -85,7 +85,15 @@ def prepare_into(
 def features_of(
     work: Workspace, choices: Choices, make: Callable[[str], Features]
 ) -> dict[str, Features]:
-    """Each modality that was chosen, by `make`."""
+    """Each modality that was chosen, by `make`.
+
+    >>> from types import SimpleNamespace
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("codes", "labs"), "patient")
+    >>> list(features_of(SimpleNamespace(say=print), choices, lambda name: None))
+    making codes
+    making labs
+    ['codes', 'labs']
+    """
     made = {}
     for name in choices.modalities:
         work.say(f"making {name}")
@@ -125,7 +133,24 @@ def report_beside(
     data: Dataset, rows: pa.Table, *, choices: Choices, source: Source, told: Told
 ) -> Prepared:
     """The data set with its cohort report, the rows of the cohort, and a warning for each
-    published count that was not found."""
+    published count that was not found.
+
+    Args:
+        data: the data set, n rows.
+        rows: n lines: "outcome", and the columns that `told` names.
+        choices: how it was prepared.
+        source: where from.
+        told: what else is told.
+
+    >>> import pyarrow as pa
+    >>> data = Dataset.from_arrays({"labs": np.ones((20, 1))}, [0, 1] * 10)
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("labs",), "patient")
+    >>> told = Told("stays", {}, ("outcome",), expected=[("stays", 20, len(data)), ("dead", 9, 10)])
+    >>> rows, source = pa.table({"outcome": ["x"] * 20}), Source("made up", "1", {})
+    >>> made = report_beside(data, rows, choices=choices, source=source, told=told)
+    >>> sorted(made.beside), made.warnings
+    (['cohort.json', 'cohort.md', 'cohort.parquet'], ('dead: 9 published, 10 found',))
+    """
     report = cohort_report(
         data,
         title=source.title,

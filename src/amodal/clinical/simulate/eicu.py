@@ -91,6 +91,12 @@ def simulate_eicu(
     Raises:
         SettingError: fewer than one row.
         StorageError: the folder holds something else, or cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     one, same = (simulate_eicu(f"{folder}/{k}", rows=2, seed=7) for k in range(2))
+    ...     (one / "lab.csv.gz").read_bytes() == (same / "lab.csv.gz").read_bytes()
+    True
     """
     parts = chunks(rows, seed)
     first = next(parts)
