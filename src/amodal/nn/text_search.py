@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from amodal.errors import SettingError
-from amodal.nn.text_decoder import State, TextDecoder
+from amodal.nn.text_decoder import TextDecoder
 from amodal.vocabulary import BEGIN, END, PAD, UNKNOWN
 
 __all__ = ["Found", "beam_search", "length_penalty"]
