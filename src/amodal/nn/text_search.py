@@ -31,7 +31,9 @@ def length_penalty(tokens: Tensor | int, alpha: float) -> Tensor | float:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The best texts that a search finished, the best first.
+    """The texts that a search had finished when it stopped, the best first.
+
+    It stops when none can become better than the first: further ones may.
 
     Args:
         ids: ``Int[n, k, t]`` tokens with their `END`, `PAD` behind it; all `PAD` where fewer than k
