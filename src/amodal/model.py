@@ -24,6 +24,7 @@ from amodal.errors import CheckpointError, NotFittedError, SettingError, Storage
 from amodal.held_out import HeldOut, fit_temperature
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
+from amodal.metrics import METRICS
 from amodal.posthoc.temperature import Temperature
 from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
 from amodal.training import seed_of
@@ -49,7 +50,7 @@ class Model(BaseEstimator):
         cross: each member is validated on a part of the rows of its own, and every row calibrates
             through the member that did not train on it: no row is set aside for anything. For
             small sets; needs an ensemble of 2 or more.
-        calibrate: ``temperature`` (on rows set aside for it) or ``none``.
+        calibrate: ``temperature`` (on rows set aside for it) or ``none``; sequences have none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         **settings: of the method, its encoders and its training, all by name.
 
@@ -106,8 +107,8 @@ class Model(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         task = getattr(self, "task_", None)
-        if task is not None and task.kind == "regression":
-            tags.estimator_type = "regressor"
+        if task is not None and not task.is_classification:
+            tags.estimator_type = "regressor" if task.kind == "regression" else None
         return tags
 
     # -- fit --------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ class Model(BaseEstimator):
         self._check()
         data = to_dataset(data, target=y)
         check_trainable(data)
+        self._check_kind(data.task)
         if self.cross and valid is not None:
             raise SettingError(
                 "with cross=on members validate each other's rows; validation rows were given, too; "
@@ -155,7 +157,7 @@ class Model(BaseEstimator):
                 rows = held.of_member(number)
                 self.members_.append(self._member(number, rows, folder, progress))
             self.temperature_ = None
-            if self.calibrate != "none":
+            if self._calibrates(self.task_):
                 self.temperature_ = fit_temperature(held, self.members_, device=self.device)
         return self
 
@@ -168,14 +170,31 @@ class Model(BaseEstimator):
             raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
         resolve_settings(get_method(name), {**inline, **self.settings})
 
+    def _check_kind(self, task: Task) -> None:
+        """Refused here, before any row is read for hours."""
+        method = get_method(parse_method(self.method)[0])
+        if task.kind not in method.tasks:
+            raise SettingError(
+                f"{method.name} is for {' or '.join(method.tasks)} tasks; this one is {task.kind}; "
+                "choose another method"
+            )
+        if task.kind == "sequence" and int(self.ensemble) > 1:
+            raise SettingError(
+                "members of an ensemble average what they say of one value; this task is a "
+                f"sequence; got ensemble {self.ensemble}; use 1"
+            )
+
     def _held_out(self, data: Dataset, valid: Any) -> HeldOut:
-        calibrated = self.calibrate != "none"
+        calibrated = self._calibrates(data.task)
         if self.cross:
             return HeldOut.crossed(data, int(self.ensemble), seed=self.seed)
         if valid is None:
             return HeldOut.drawn(data, seed=self.seed, calibrated=calibrated)
         held = to_dataset(valid, modalities=data.modalities, task=data.task)
         return HeldOut.given(data, held, seed=self.seed, calibrated=calibrated)
+
+    def _calibrates(self, task: Task) -> bool:
+        return self.calibrate != "none" and task.kind != "sequence"
 
     def _member(
         self,
@@ -235,7 +254,7 @@ class Model(BaseEstimator):
         """Probabilities ``[n, C]`` (``multilabel``: ``[n, L]``).
 
         Raises:
-            SettingError: the task is regression.
+            SettingError: the task is regression or a sequence.
         """
         self._fitted()
         if self.task_.kind == "regression":
@@ -243,16 +262,26 @@ class Model(BaseEstimator):
                 "predict_proba is for classification; this model predicts a real value; "
                 "use predict(data).mean and .std"
             )
+        if self.task_.kind == "sequence":
+            raise SettingError(
+                "predict_proba is for classification; this model predicts texts; "
+                "use predict(data).texts and .dist"
+            )
         found = self.predict(data).outputs()["probability"]
         return np.stack([1 - found, found], 1) if self.task_.kind == "binary" else found
 
     def score(self, data: Any, y: Any = None) -> float:
-        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it."""
+        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it.
+
+        Of a sequence the share of rows whose text is one of their references.
+        """
         from sklearn.metrics import r2_score
 
         self._fitted()
         data = to_dataset(data, modalities=self.modalities_, task=self.task_, target=y)
         data = data[data.labelled]
+        if self.task_.kind == "sequence":
+            return float(METRICS["exact_match"](data.references, self.predict(data).outputs()))
         if self.task_.kind == "regression":
             return float(r2_score(data.target, self.predict(data).outputs()["mean"]))
         p = self.predict_proba(data)
