@@ -25,6 +25,10 @@ Out = Annotated[
     Path, typer.Argument(metavar="OUT", help="A new folder, or a data set that is replaced.")
 ]
 
+Unreadable = Annotated[
+    str, typer.Option(help="What becomes of files that cannot be decoded: refuse or lost.")
+]
+
 
 @app.callback()
 def _help(context: typer.Context) -> None:
@@ -91,6 +95,25 @@ def easyvqa(
     from amodal.collections import prepare_easyvqa
 
     show_dataset(prepare_easyvqa(raw, out), out)
+
+
+@app.command(short_help="CREMA-D, from its official files or a table of its votes.")
+def cremad(
+    raw: Annotated[
+        Path,
+        typer.Argument(metavar="RAW", help="CREMA-D: its folder or zip, or that of its votes."),
+    ],
+    out: Out,
+    modalities: Annotated[
+        str, typer.Option(help="Some of voice, face (votes) and recording (sound).")
+    ] = "voice,face",
+    unreadable: Unreadable = "refuse",
+) -> None:
+    """Prepare CREMA-D: acted emotions, as raters named them by voice and by face."""
+    from amodal.collections import prepare_cremad
+
+    chosen = [m.strip() for m in modalities.split(",")]
+    show_dataset(prepare_cremad(raw, out, modalities=chosen, unreadable=unreadable), out)
 
 
 @app.command(short_help="Your own CSV, Parquet and npz files, by a TOML spec.")
