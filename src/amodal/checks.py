@@ -10,6 +10,7 @@ import numpy as np
 from amodal.errors import DataError, SettingError
 from amodal.types import LOST, NOT_MEASURED, PRESENT
 from amodal.values import RAGGED
+from amodal.vocabulary import words_of
 
 if TYPE_CHECKING:
     from amodal.data.dataset import Dataset
@@ -91,7 +92,7 @@ def check_dataset(data: Dataset) -> None:
     if not np.isin(data.absence, (PRESENT, NOT_MEASURED, LOST)).all():
         raise DataError("absence must be 0 (present), 1 (not measured) or 2 (lost); recode it")
     check_unique(data.row_id)
-    for what in ("target", "group", "split", "weight"):
+    for what in ("target", "references", "group", "split", "weight"):
         if (column := getattr(data, what)) is not None:
             check_length(what, len(column), n)
             if what != "target" and column.ndim != 1:
@@ -119,6 +120,8 @@ def _check_rows(data: Dataset) -> None:
         if data.task is None:
             raise DataError("a target needs a task; got none; name it")
         check_target(data)
+    if data.task is not None and data.task.kind == "sequence":
+        _check_texts(data)
 
 
 def check_target(data: Dataset) -> None:
@@ -140,6 +143,29 @@ def check_target(data: Dataset) -> None:
                 f"the target of a {task.kind} task holds class positions 0 to {top - 1} or NaN; "
                 "got other values; encode the classes"
             )
+
+
+def _check_texts(data: Dataset) -> None:
+    """A row of a sequence task has as many references as its target says, all with words."""
+    if (data.target is None) != (data.references is None):
+        raise DataError(
+            "a sequence task has references where it has a target; one of them lacks; hand in texts "
+            "by Dataset.from_arrays"
+        )
+    if data.target is None:
+        return
+    counts = np.array([len(x) for x in data.references], dtype=np.float64)
+    if not np.array_equal(np.where(counts > 0, counts, np.nan), data.target, equal_nan=True):
+        raise DataError(
+            "the target of a sequence task is the number of a row's references, NaN for none; "
+            "they disagree; hand in texts by Dataset.from_arrays"
+        )
+    empty = sum(any(not words_of(t) for t in x) for x in data.references)
+    if empty:
+        raise DataError(
+            f"a text to be predicted must have words; {empty} rows have an empty one; fill it in, or "
+            "make it None"
+        )
 
 
 def check_trainable(data: Dataset) -> None:

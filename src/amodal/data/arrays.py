@@ -11,7 +11,7 @@ from amodal.checks import check_length
 from amodal.data.cells import names, numbers
 from amodal.data.dataset import Dataset
 from amodal.data.entries import as_entries, infer_kind, pack_entries
-from amodal.data.targets import encode_target
+from amodal.data.targets import encode_references, encode_target
 from amodal.errors import DataError, unknown_name
 from amodal.types import LOST, NOT_MEASURED, PRESENT, Modality, Task
 from amodal.values import Values
@@ -47,7 +47,8 @@ def dataset_from_arrays(
     Args:
         arrays: modality name -> entries. Without a word in `modalities` a 2-D array is a table, a
             list of (times, values) a series, a list of lists of texts codes.
-        target: one value a row, None or NaN where it is unknown; see `encode_target`.
+        target: one value a row, None or NaN where it is unknown; see `encode_target`. For a task
+            that is a sequence a text a row, or a list of texts, each of them right.
         modalities: what is known of the modalities: `Modality` objects, or name -> kind.
         task: inferred from the target where it is not given.
         rows: ``row_id``, ``group``, ``split``, ``weight``, and ``absence`` (``Int8[n, m]``, to say
@@ -111,7 +112,11 @@ def assemble(
         if key not in _ROW_COLUMNS:
             raise unknown_name("row column", key, _ROW_COLUMNS)
     n = len(next(iter(packed.values()))[1].index)
-    task, target = encode_target(target, task)
+    references = None
+    if target is not None and task is not None and task.kind == "sequence":
+        target, references = encode_references(target)
+    else:
+        task, target = encode_target(target, task)
     if target is not None:
         check_length("the target", len(target), n)
     rows = {"row_id": np.arange(n), **{k: x for k, x in rows.items() if x is not None}}
@@ -130,6 +135,7 @@ def assemble(
         absence,
         task=task,
         target=target,
+        references=references,
         provenance=dict(provenance or {}),
         **columns,
     )

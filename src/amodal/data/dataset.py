@@ -20,7 +20,7 @@ from amodal.values import MEDIA, Values
 
 __all__ = ["Dataset"]
 
-_COLUMNS = ("row_id", "absence", "target", "group", "split", "weight")
+_COLUMNS = ("row_id", "absence", "target", "references", "group", "split", "weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,14 @@ class Dataset:
         row_id: ``str[n]``, unique.
         task: what is predicted; None where there is no target.
         target: ``Float64[n]`` (``multilabel``: ``[n, L]``): class positions, 0/1 or real values;
-            NaN where a row has no label; None where no row has.
+            NaN where a row has no label; None where no row has. ``sequence``: the number of
+            references.
         group: ``str[n]`` (a patient): rows of one group stay on one side of every split.
         split: ``str[n]`` a published split: "train", "valid", "calibration", "test" or "" (free).
         weight: ``Float64[n]`` sample weights, positive.
         provenance: where the data came from and how they were made (JSON).
+        references: ``object[n]`` a tuple of texts per row, each of them a right answer; empty where a
+            row has none. What a ``sequence`` task predicts.
 
     Raises:
         DataError: lengths differ, row ids repeat, infinities, an index out of range.
@@ -63,6 +66,7 @@ class Dataset:
     split: np.ndarray | None = None
     weight: np.ndarray | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    references: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
@@ -218,7 +222,8 @@ class Dataset:
         schema = [m.to_json() for m in self.modalities], self.task and self.task.to_json()
         digest.update(json.dumps(schema).encode())
         for name in _COLUMNS:
-            hash_array(digest, name, getattr(self, name))
+            if name != "references" or self.references is not None:
+                hash_array(digest, name, getattr(self, name))
         for name in self.names:
             v = self.values[name]
             data = {k: contents(x) for k, x in v.data.items()} if self._is_media(name) else v.data

@@ -17,7 +17,7 @@ from amodal.types import Task
 __all__ = ["read_target"]
 
 
-def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | None]:
+def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | list | None]:
     """The task and the target as the spec words them: class names, numbers, or 0 and 1.
 
     Raises:
@@ -25,6 +25,8 @@ def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | N
     """
     if spec.target is None:
         return None, None
+    if spec.task == "sequence":
+        return _references(spec, rows)
     if isinstance(spec.target, tuple):
         return _labels(spec, rows)
     name = spec.target if isinstance(spec.target, str) else "target"
@@ -45,6 +47,20 @@ def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | N
 
 def _is_npz(rows: Rows) -> bool:
     return hasattr(rows.source, "array")
+
+
+def _references(spec: RowsSpec, rows: Rows) -> tuple[Task, list[list[str]]]:
+    """One text per row and column; a missing cell is no text."""
+    if spec.classes or spec.positive is not None or spec.threshold is not None:
+        raise SettingError(
+            "classes, positive and threshold are for targets of classes; the task is sequence; "
+            "leave them out"
+        )
+    columns = spec.target if isinstance(spec.target, tuple) else [spec.target]
+    texts = [rows.stack(rows.source, column, "texts") for column in columns]
+    name = spec.target if isinstance(spec.target, str) else "target"
+    kept = [[x for x in row if not is_missing(x)] for row in zip(*texts, strict=True)]
+    return Task("sequence", name=name), kept
 
 
 def _labels(spec: RowsSpec, rows: Rows) -> tuple[Task, np.ndarray]:

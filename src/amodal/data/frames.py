@@ -156,6 +156,9 @@ def _target(
     """(the task, where it can be told, the target)."""
     if not targets:
         return task, None
+    if task is not None and task.kind == "sequence":
+        texts = [source.column(t)[0].tolist() for t in targets]
+        return task, [[x for x in row if not is_missing(x)] for row in zip(*texts, strict=True)]
     if len(targets) > 1:
         y = np.column_stack([np.asarray(source.column(t)[0], dtype=object) for t in targets])
         return task or Task("multilabel", tuple(targets)), y

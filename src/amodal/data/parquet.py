@@ -79,6 +79,9 @@ def rows_table(data: Dataset) -> pa.Table:
             (f"target:{label}" if label else "target", pa.array(np.ascontiguousarray(column)))
             for label, column in zip(labels, wide.T, strict=True)
         ]
+    if data.references is not None:
+        texts = [list(x) for x in data.references]
+        columns.append(("references", pa.array(texts, type=pa.list_(pa.string()))))
     for name in ("group", "split"):
         if (column := getattr(data, name)) is not None:
             columns.append((name, _texts(column)))
@@ -161,6 +164,8 @@ def read_rows(
             wide = task is not None and task.kind == "multilabel"
             labels = [_floats(table.column(next(place))) for _ in (task.classes if wide else [0])]
             rows["target"] = np.column_stack(labels) if wide else labels[0]
+        if "references" in columns:
+            rows["references"] = _read_references(table.column(next(place)))
         for name in ("group", "split"):
             if name in columns:
                 rows[name] = _read_texts(table.column(next(place)))
@@ -211,6 +216,14 @@ def _read_texts(column: pa.ChunkedArray) -> np.ndarray:
     if column.null_count or not pa.types.is_string(column.type):
         raise TypeError("texts expected")
     return np.array(column.to_pylist(), dtype=str)
+
+
+def _read_references(column: pa.ChunkedArray) -> np.ndarray:
+    if column.null_count or not pa.types.is_list(column.type):
+        raise TypeError("lists of texts expected")
+    found = np.empty(len(column), dtype=object)
+    found[:] = [tuple(x) for x in column.to_pylist()]
+    return found
 
 
 def _matrix(columns: Sequence[pa.ChunkedArray], count: int) -> np.ndarray:

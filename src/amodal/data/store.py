@@ -2,7 +2,7 @@
 
 - ``manifest.json``: format and version, modalities, task, counts, size and sha256 of each file, and
   the provenance.
-- ``rows.parquet``: ``row_id``, ``target``, ``group``, ``split``, ``weight``; for each modality
+- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``; for each modality
   ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
@@ -200,7 +200,8 @@ def file_facts(path: Path) -> dict[str, Any]:
 
 
 def _manifest(data: Dataset, names: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
-    columns = [c for c in ("target", "group", "split", "weight") if getattr(data, c) is not None]
+    known = ("target", "references", "group", "split", "weight")
+    columns = [c for c in known if getattr(data, c) is not None]
     counts: dict[str, Any] = {"rows": len(data), "labelled": int(data.labelled.sum())}
     counts["modalities"] = {
         name: {
