@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "amodal"
-BASE = {"types", "errors", "values"}
+BASE = {"types", "errors", "values", "vocabulary"}
 DATA = BASE | {"checks", "data"}
 METHODS = BASE | {"batch", "nn", "encoders", "methods"}
 MODEL = (
@@ -20,12 +20,13 @@ MODEL = (
 )
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
-    "types": {"errors"},
+    "types": {"errors", "vocabulary"},
     "values": set(),
+    "vocabulary": {"errors"},
     "checks": BASE,
     "media": BASE,
     "batch": BASE,
-    "metrics": {"errors"},
+    "metrics": {"errors", "vocabulary"},
     "nn": BASE | {"batch"},
     "data": DATA | {"batch", "media"},  # batch: in tensors.py alone
     "shifts": DATA | {"media"},
@@ -36,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
     "training": BASE | {"batch", "methods", "metrics", "encoders", "media"},
     "posthoc": BASE | {"batch", "metrics"},
-    "settings": {"errors", "encoders", "training"},
+    "settings": {"errors", "encoders", "methods", "training"},  # methods: settings of decoders
     "ensemble": BASE | {"batch", "nn"},
     "member": MODEL - {"model"},
     "model": MODEL,

@@ -24,6 +24,7 @@ from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
+from amodal.metrics import METRICS
 from amodal.posthoc.temperature import Temperature
 from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
 from amodal.shifts import make_shift
@@ -48,7 +49,7 @@ class Model(BaseEstimator):
         seed: of everything random; the same seed on the same machine gives the same model.
         ensemble: number of members; each has its own seed and its own draw of validation rows, and
             their predictions are averaged.
-        calibrate: ``temperature`` (on rows set aside for it) or ``none``.
+        calibrate: ``temperature`` (on rows set aside for it) or ``none``; sequences have none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         **settings: of the method, its encoders and its training, all by name.
 
@@ -103,8 +104,8 @@ class Model(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         task = getattr(self, "task_", None)
-        if task is not None and task.kind == "regression":
-            tags.estimator_type = "regressor"
+        if task is not None and not task.is_classification:
+            tags.estimator_type = "regressor" if task.kind == "regression" else None
         return tags
 
     # -- fit --------------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class Model(BaseEstimator):
         self._check()
         data = to_dataset(data, target=y)
         check_trainable(data)
+        self._check_kind(data.task)
         parts = self._parts(data, valid)
         self.task_, self.modalities_ = data.task, data.modalities
         if self.task_.is_classification:
@@ -159,18 +161,33 @@ class Model(BaseEstimator):
             raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
         resolve_settings(get_method(name), {**inline, **self.settings})
 
+    def _check_kind(self, task: Task) -> None:
+        """Refused here, before any row is read for hours."""
+        method = get_method(parse_method(self.method)[0])
+        if task.kind not in method.tasks:
+            raise SettingError(
+                f"{method.name} is for {' or '.join(method.tasks)} tasks; this one is {task.kind}; "
+                "choose another method"
+            )
+        if task.kind == "sequence" and int(self.ensemble) > 1:
+            raise SettingError(
+                "members of an ensemble average what they say of one value; this task is a "
+                f"sequence; got ensemble {self.ensemble}; use 1"
+            )
+
     def _parts(self, data: Dataset, valid: Any) -> dict[str, Dataset]:
+        calibrated = self.calibrate != "none" and data.task.kind != "sequence"
         if valid is not None:
             held = to_dataset(valid, modalities=data.modalities, task=data.task)
             half = split_development(held, seed=self.seed, valid=0.5, calibration=0.0)
-            if self.calibrate == "none":
+            if not calibrated:
                 return {"train": data, "valid": held, "calibration": held[:0]}
             return {
                 "train": data,
                 "valid": held[half["valid"]],
                 "calibration": held[half["train"]],
             }
-        share = 0.0 if self.calibrate == "none" else 0.125
+        share = 0.125 if calibrated else 0.0
         rows = split_development(data, seed=self.seed, valid=0.125, calibration=share)
         return {name: data[index] for name, index in rows.items()}
 
@@ -224,7 +241,7 @@ class Model(BaseEstimator):
     def _calibrated(self, rows: Dataset) -> Temperature | None:
         """Fits the temperature on rows set aside, as they are and with some modalities lost."""
         rows = rows[rows.labelled]
-        if self.calibrate == "none" or len(rows) == 0:
+        if self.calibrate == "none" or self.task_.kind == "sequence" or len(rows) == 0:
             return None
         copies = [rows]
         copies += [make_shift("mcar", rate, seed=self.seed)(rows) for rate in _CALIBRATION_LOSS]
@@ -270,7 +287,7 @@ class Model(BaseEstimator):
         """Probabilities ``[n, C]`` (``multilabel``: ``[n, L]``).
 
         Raises:
-            SettingError: the task is regression.
+            SettingError: the task is regression or a sequence.
         """
         self._fitted()
         if self.task_.kind == "regression":
@@ -278,16 +295,26 @@ class Model(BaseEstimator):
                 "predict_proba is for classification; this model predicts a real value; "
                 "use predict(data).mean and .std"
             )
+        if self.task_.kind == "sequence":
+            raise SettingError(
+                "predict_proba is for classification; this model predicts texts; "
+                "use predict(data).texts and .dist"
+            )
         found = self.predict(data).outputs()["probability"]
         return np.stack([1 - found, found], 1) if self.task_.kind == "binary" else found
 
     def score(self, data: Any, y: Any = None) -> float:
-        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it."""
+        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it.
+
+        Of a sequence the share of rows whose text is one of their references.
+        """
         from sklearn.metrics import r2_score
 
         self._fitted()
         data = to_dataset(data, modalities=self.modalities_, task=self.task_, target=y)
         data = data[data.labelled]
+        if self.task_.kind == "sequence":
+            return float(METRICS["exact_match"](data.references, self.predict(data).outputs()))
         if self.task_.kind == "regression":
             return float(r2_score(data.target, self.predict(data).outputs()["mean"]))
         p = self.predict_proba(data)

@@ -134,6 +134,8 @@ def split_rows(data: Dataset, seed: int, *, calibrate: str) -> tuple[Dataset, np
 
     from amodal.data.splits import assign_splits
 
+    if data.task is not None and data.task.kind == "sequence":
+        calibrate = "none"
     share = {"calibration": 0.0} if calibrate == "none" else {}
     parts = assign_splits(data, seed=seed, **share)
     test = data.row_id[parts.pop("test")]

@@ -68,6 +68,10 @@ class IMRO(NeuralMethod):
     loss is L_task + entropy sum_k H_k - information sum_k I_k, where I_k is Barber and Agakov's
     bound: known targets reward a head for being right, not for being sure.
 
+    Texts are written by a decoder that attends to the fused tokens Z_i. Reliability is needed before
+    a word is written: the light heads predict which words a text has, whatever their order, and
+    I_ik is in nats per word.
+
     Args:
         layers: of attention.
         queries: fused tokens that attend.
@@ -95,6 +99,7 @@ class IMRO(NeuralMethod):
     reference = "Alugolu and Peddi 2024"
     year = 2024
     reports = ("reliability", "reliance")
+    tasks = ("binary", "multiclass", "multilabel", "regression", "sequence")
     uses_unlabelled = True
 
     def __init__(
@@ -134,7 +139,9 @@ class IMRO(NeuralMethod):
         self.fusion = ReliableTransformer(
             m, d, heads=encoder.heads, layers=layers, queries=queries, dropout=p
         )
-        self.head = Head(d, (queries + 1) * d, task.param_size, p)
+        self.head = None
+        if self.text_head is None:
+            self.head = Head(d, (queries + 1) * d, task.param_size, p)
         self.meter = Meter() if stability else None
         self.register_buffer("prior", torch.zeros(m, task.param_size))
         self.register_buffer("used", torch.zeros(m))
@@ -150,7 +157,8 @@ class IMRO(NeuralMethod):
                 weight = None if train.weight is None else train.weight[own].cpu()
                 self.prior[k] = base_params(self.task, train.target[own].cpu(), weight)
         with torch.no_grad():
-            self.head.last.bias.copy_(self.base)
+            if self.head is not None:
+                self.head.last.bias.copy_(self.base)
             self.heads.last.bias.copy_(self.prior[:, None] / _PACE)
 
     def begin_epoch(self, done: float) -> None:
@@ -192,8 +200,13 @@ class IMRO(NeuralMethod):
     def fuse(self, batch: Batch, seen: Seen, shares: Float[Tensor, "n m"]) -> Tensor:
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
-        fused = self.fusion(seen.encoded, seen.index, shares, meter=meter).flatten(1)
-        return full(self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1)))
+        fused = self.fusion(seen.encoded, seen.index, shares, meter=meter)
+        evidence = self.evidence(batch).to(fused.dtype)
+        if self.text_head is not None:
+            tokens = torch.cat([fused, evidence[:, None]], 1)
+            there = batch.present.any(1, keepdim=True).expand(tokens.shape[:2])
+            return self.text_head.memory(tokens, there, batch.present)
+        return full(self.head(torch.cat([fused.flatten(1), evidence], 1)))
 
     # -- objective --------------------------------------------------------------------------------
 

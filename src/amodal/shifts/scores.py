@@ -251,6 +251,11 @@ def labelled_outcome(reference: Dataset, positive: str | None) -> tuple[np.ndarr
             "loss by severity or target needs labelled rows in the reference; got none; "
             "hand in labelled training rows as reference or use 'mcar' or 'mnar'"
         )
+    if reference.task.kind == "sequence":
+        raise DataError(
+            "loss by severity or target needs an outcome that is a class or a number; the task is a "
+            "sequence; use 'mcar' or 'mnar'"
+        )
     chosen = reference.task.kind in ("binary", "multiclass")
     if positive is not None and not chosen:
         raise SettingError(

@@ -143,6 +143,11 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     """Everything a plan names exists; spec -> (method, resolved settings)."""
     if data.task is None or not data.labelled.any():
         raise SettingError("a study needs data with a target; these have none; prepare others")
+    if data.task.kind == "sequence":
+        raise SettingError(
+            "a study compares predictions of classes, labels and values; the task of these data is "
+            "a sequence; use `amodal train` and `amodal evaluate`"
+        )
     select(data.task.kind, plan.metrics or None)
     for spec in plan.mechanisms:
         if not issubclass(shift_class(parse_method(spec)[0]), AbsenceShift):
