@@ -160,7 +160,7 @@ def _say(line: str) -> None:
 
 
 def _show(made: Prepared, out: Path) -> None:
-    from amodal.cli.prepare import show_dataset
+    from amodal.cli.prepared import show_dataset
 
     show_dataset(made.data, out)
     typer.echo(f"\nWho became a row and who did not: {out / 'cohort.md'}")
