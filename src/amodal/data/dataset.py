@@ -44,6 +44,8 @@ class Dataset:
         split: ``str[n]`` a published split: "train", "valid", "calibration", "test" or "" (free).
         weight: ``Float64[n]`` sample weights, positive.
         provenance: where the data came from and how they were made (JSON).
+        facts: name -> ``str[n]``: what is known of the rows beside the modalities (sex, hospital),
+            "" where unknown. No method reads them; studies report by them.
 
     Raises:
         DataError: lengths differ, row ids repeat, infinities, an index out of range.
@@ -63,10 +65,13 @@ class Dataset:
     split: np.ndarray | None = None
     weight: np.ndarray | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
             object.__setattr__(self, name, freeze_column(name, getattr(self, name)))
+        facts = {str(k): freeze_column("facts", x) for k, x in self.facts.items()}
+        object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "modalities", tuple(self.modalities))
         values = {k: freeze_values(self._kind(k), v) for k, v in self.values.items()}
         object.__setattr__(self, "values", values)
@@ -162,7 +167,8 @@ class Dataset:
             name: None if (x := getattr(self, name)) is None else x[rows] for name in _COLUMNS[1:]
         }
         values = {name: v.take(rows) for name, v in self.values.items()}
-        return replace(self, values=values, row_id=row_id, **columns)
+        facts = {name: x[rows] for name, x in self.facts.items()}
+        return replace(self, values=values, row_id=row_id, facts=facts, **columns)
 
     def modality(self, name: str) -> Modality:
         """The modality called `name`.
@@ -219,6 +225,8 @@ class Dataset:
         digest.update(json.dumps(schema).encode())
         for name in _COLUMNS:
             hash_array(digest, name, getattr(self, name))
+        for name, column in sorted(self.facts.items()):
+            hash_array(digest, f"fact:{name}", column)
         for name in self.names:
             v = self.values[name]
             data = {k: contents(x) for k, x in v.data.items()} if self._is_media(name) else v.data
