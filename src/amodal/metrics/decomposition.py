@@ -83,13 +83,13 @@ def _parts(p: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray
 
 def _isotonic_brier(size: np.ndarray, events: np.ndarray) -> float:
     """Brier score of the isotonic regression on groups in ascending order of their prediction."""
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
     there = size > 0
     if not there.any():
         return float("nan")
     size, events = size[there], events[there]
-    fitted = isotonic_regression(events / size, sample_weight=size)
+    fitted = isotonic_regression(events / size, weights=size).x
     # sum over rows of (c - y)^2 = n c^2 - 2 c k + k, for y of 0 and 1
     return float((size * fitted**2 - 2 * fitted * events + events).sum() / size.sum())
 

@@ -7,7 +7,7 @@ seeds, and groups are resampled. Finished tables are kept in ``summary/`` of the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = ["REPLICATES", "Sample", "ends", "kept_rows", "sample_of"]
 
 REPLICATES = 200
 """Most bootstrap replicates of a statistic here: ends of intervals, not tails of p-values."""
+_KEPT = 2**23  # entries of weights that are kept for another statistic: 64 MB
 _FORM = 1  # of the kept tables; another number makes them anew
 
 Statistic = Callable[[Predicted, np.ndarray | None], np.ndarray]
@@ -53,6 +54,7 @@ class Sample:
         self.parts = every
         self._pool = pool
         self.replicates = min(pool.replicates, REPLICATES)
+        self._known: list[list[np.ndarray]] | None = None
 
     @property
     def rows(self) -> int:
@@ -75,16 +77,26 @@ class Sample:
         """
         own = [_weights(p, weight) for p in self.parts]
         value = np.mean([statistic(p, w) for p, w in zip(self.parts, own, strict=True)], axis=0)
-        member = [np.searchsorted(self._pool.members, p.unit) for p in self.parts]
-        draws = Bootstrap(len(self._pool.members), replicates=self.replicates)
         blocks = []
-        for block in draws.weights():
+        for drawn in self._drawn():
             each = [
-                statistic(p, block[:, m] * (1.0 if w is None else w))
-                for p, m, w in zip(self.parts, member, own, strict=True)
+                statistic(p, d if w is None else d * w)
+                for p, d, w in zip(self.parts, drawn, own, strict=True)
             ]
             blocks.append(np.mean(each, axis=0))
         return value, np.concatenate(blocks)
+
+    def _drawn(self) -> Iterable[list[np.ndarray]]:
+        """How often each row of each part was drawn, ``[b, n]``, block by block."""
+        if self._known is None and self.rows * self.replicates <= _KEPT:
+            self._known = list(self._draw())
+        return self._draw() if self._known is None else self._known
+
+    def _draw(self) -> Iterator[list[np.ndarray]]:
+        member = [np.searchsorted(self._pool.members, p.unit) for p in self.parts]
+        draws = Bootstrap(len(self._pool.members), replicates=self.replicates)
+        for block in draws.weights():
+            yield [block[:, m] for m in member]
 
 
 def _weights(p: Predicted, weight: Callable[[Predicted], np.ndarray] | None) -> np.ndarray | None:

@@ -16,9 +16,18 @@ from amodal.study.analysis import Sample, ends, kept_rows
 from amodal.study.pooling import Pool
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results
+from amodal.study.summaries import calibration
 from amodal.types import LOST, NOT_MEASURED
 
-__all__ = ["ALL", "LEAST_ROWS", "MEASURES", "calibration_rows", "patterns_of", "risk_rows"]
+__all__ = [
+    "ALL",
+    "LEAST_ROWS",
+    "MEASURES",
+    "calibration_rows",
+    "curve_rows",
+    "patterns_of",
+    "risk_rows",
+]
 
 ALL = "all rows"
 LEAST_ROWS = 50
@@ -170,3 +179,28 @@ def _risk(grid: np.ndarray) -> Any:
         return np.array([one(p, w) for w in weight])
 
     return statistic
+
+
+def curve_rows(pool: Pool) -> list[dict[str, Any]]:
+    """Smooth calibration curves with their bands: one dict per method, point and prediction.
+
+    For regression: nominal level against the share inside. See `amodal.study.smooth`.
+    """
+    return kept_rows(pool, "calibration_curves", lambda: _curve_rows(pool))
+
+
+def _curve_rows(pool: Pool) -> list[dict[str, Any]]:
+    rows = []
+    for at in pool.results.points():
+        for method in pool.results.methods:
+            found = calibration(pool.results, method, at)
+            if found is None:
+                continue
+            head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
+            curve = found.curve
+            each = zip(curve.x, curve.y, curve.low, curve.high, strict=True)
+            rows += [
+                {**head, "predicted": x, "observed": y, "low": low, "high": high}
+                for x, y, low, high in (map(float, point) for point in each)
+            ]
+    return rows

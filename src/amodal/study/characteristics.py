@@ -1,6 +1,6 @@
 """Characteristics of the rows by outcome and by split ("Table 1"), as exact numbers.
 
-They are for one's own eyes: `amodal.report` hides small counts before anything is shown.
+They are for one's own eyes: `shown_characteristics` is what a report shows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 
 from amodal.data.dataset import Dataset
+from amodal.disclosure import SMALLEST, is_small
 
-__all__ = ["characteristics", "smd_of_levels", "smd_of_numbers", "table_column"]
+__all__ = [
+    "characteristics",
+    "shown_characteristics",
+    "smd_of_levels",
+    "smd_of_numbers",
+    "table_column",
+]
 
 _MOST_VARIABLES, _MOST_LEVELS, _MOST_CLASSES = 60, 10, 4
 _OTHER, _UNKNOWN = "other", "not known"
@@ -180,3 +187,98 @@ def smd_of_levels(a: np.ndarray, b: np.ndarray) -> float:
     p, q = (np.array([np.mean(x == v) for v in names[1:]]) for x in (a, b))
     middle = (np.diag(p) - np.outer(p, p) + np.diag(q) - np.outer(q, q)) / 2
     return float(np.sqrt((q - p) @ np.linalg.pinv(middle, hermitian=True) @ (q - p)))
+
+
+# -- as it may be shown ---------------------------------------------------------------------------
+
+_HIDDEN = "not shown"
+
+
+def shown_characteristics(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The characteristics as a table of texts from which no count of 1 to 9 follows.
+
+    One dict per variable, or level of one: ``characteristic``, one entry per group, and ``SMD`` for
+    each comparison. Counts and shares of a level that is small in any group are hidden in all
+    groups, together with those of another level; so is their difference. Groups of under ten rows
+    are left out with what they are compared with.
+
+    Args:
+        found: as `characteristics` gives it; empty for no rows.
+    """
+    if not found:
+        return []
+    small = {g["of"] for g in found["groups"] if g["n"] < SMALLEST}
+    kept = [k for k, g in enumerate(found["groups"]) if g["of"] not in small]
+    groups = [found["groups"][k] for k in kept]
+    heads = [g["name"] if g["of"] != "outcome" else f"outcome: {g['name']}" for g in groups]
+    compared = sorted({of for v in found["variables"] for of in v["smd"]} - small)
+    rows = [_line("rows", heads, [f"{g['n']:,}" for g in groups], dict.fromkeys(compared, ""))]
+    for variable in found["variables"]:
+        smd = {of: _smd(variable["smd"].get(of)) for of in compared}
+        if variable["kind"] == "numbers":
+            cells = [variable["cells"][k] for k in kept]
+            rows += _number_lines(variable["name"], heads, cells, groups, smd)
+        else:
+            counts = {v["name"]: [v["counts"][k] for k in kept] for v in variable["levels"]}
+            rows += _level_lines(variable["name"], heads, counts, groups, smd)
+    return rows
+
+
+def _line(name: str, heads: Sequence[str], cells: Sequence[str], smd: Mapping[str, str]) -> dict:
+    told = {f"SMD by {of}": text for of, text in smd.items()}
+    return {"characteristic": name, **dict(zip(heads, cells, strict=True)), **told}
+
+
+def _smd(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.2f}"
+
+
+def _number_lines(
+    name: str,
+    heads: Sequence[str],
+    cells: Sequence[Mapping[str, Any]],
+    groups: Sequence[Mapping[str, Any]],
+    smd: Mapping[str, str],
+) -> list[dict[str, str]]:
+    """Mean (SD); median [quartiles] where twenty are known; and how many are."""
+    known = [c["known"] for c in cells]
+    lacking = [g["n"] - k for g, k in zip(groups, known, strict=True)]
+    hide = any(map(is_small, [*known, *lacking]))
+    told = []
+    for c in cells:
+        if c["known"] < SMALLEST:
+            told.append(_HIDDEN if c["known"] else "none known")
+            continue
+        text = f"{c['mean']:.4g} ({c['sd']:.3g})"
+        if c["known"] >= 2 * SMALLEST:
+            text += f"; {c['median']:.4g} [{c['q1']:.4g}, {c['q3']:.4g}]"
+        told.append(text)
+    shown = smd if min(known) >= SMALLEST else dict.fromkeys(smd, _HIDDEN)
+    rows = [_line(f"{name}: mean (SD); median [quartiles]", heads, told, shown)]
+    if any(lacking):
+        counts = [_HIDDEN if hide else f"{k:,}" for k in known]
+        rows.append(_line(f"{name}: known", heads, counts, dict.fromkeys(smd, "")))
+    return rows
+
+
+def _level_lines(
+    name: str,
+    heads: Sequence[str],
+    counts: Mapping[str, Sequence[int]],
+    groups: Sequence[Mapping[str, Any]],
+    smd: Mapping[str, str],
+) -> list[dict[str, str]]:
+    hidden = {level for level, each in counts.items() if any(map(is_small, each))}
+    if len(hidden) == 1 and len(counts) > 1:
+        rest = [level for level in counts if level not in hidden]
+        hidden.add(min(rest, key=lambda level: sum(counts[level])))
+    rows = []
+    for k, (level, each) in enumerate(counts.items()):
+        cells = [
+            _HIDDEN if level in hidden else f"{n:,} ({n / g['n']:.1%})"
+            for n, g in zip(each, groups, strict=True)
+        ]
+        own = smd if k == 0 else dict.fromkeys(smd, "")
+        own = dict.fromkeys(smd, _HIDDEN) if hidden and k == 0 else own
+        rows.append(_line(f"{name}: {level}", heads, cells, own))
+    return rows

@@ -27,6 +27,7 @@ __all__ = [
     "alert_rows",
     "decision_rows",
     "ends_of_study",
+    "guarded",
     "sample_size_rows",
     "subgroup_metrics",
     "subgroup_rows",
