@@ -36,6 +36,17 @@ _MEASURES = {
     "specificity": "Specificity",
     "npv": "NPV",
 }
+_ON_PAGE = (
+    "ece",
+    "classwise_ece",
+    "calibration_slope",
+    "log_loss",
+    "brier_miscalibration",
+    "brier_discrimination",
+    "aurc",
+    "coverage_90",
+    "gaussian_nll",
+)
 
 
 def _title(measure: str) -> str:
@@ -72,14 +83,15 @@ def calibration_grid(results: Results, rows: Rows) -> Grid:
         for r in rows
         if r["method"] in methods and ((r["mechanism"], r["rate"]) in points or r["rate"] == 0)
     ]
-    measures = [m for (m,) in _ordered(kept, "measure")]
+    measures = [m for (m,) in _ordered(kept, "measure") if m in _ON_PAGE]
     found = {(r["method"], _at(r), r["rows"], r["measure"]): r for r in kept}
     body = []
     for method, mechanism, rate, part in _ordered(kept, "method", "mechanism", "rate", "rows"):
         at = At(mechanism, rate)
         look = "focus" if method in results.focus else ""
         cells = [_entry(found.get((method, at, part, m))) for m in measures]
-        body.append([Entry(method_name(method), look=look), point_name(at), part, *cells])
+        where = point_name(at).replace(" ", "\N{NO-BREAK SPACE}")
+        body.append([Entry(method_name(method), look=look), where, part, *cells])
     body.sort(key=lambda row: row[2] != ALL)
     return Grid(["Method", "Loss", "Rows", *map(_title, measures)], body, texts=3)
 

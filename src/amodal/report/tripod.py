@@ -160,9 +160,7 @@ def _analysis(results: Results, further: Further) -> str:
     plan = results.plan
     split = f"{plan.folds}-fold cross-validation" if plan.folds > 1 else "one split per seed"
     lost = join_words([mechanism_name(m) for m in results.mechanisms])
-    heterogeneity = (
-        " Sites are pooled by random effects (REML, Hartung-Knapp)." if further.sites else ""
-    )
+    pooled = " Sites are pooled by random effects (REML, Hartung-Knapp)." if further.sites else ""
     tuned = f" Settings were tuned beforehand ({plan.tuned})." if plan.tuned else ""
     metrics = join_words([METRICS[m].title for m in results.metrics])
     return (

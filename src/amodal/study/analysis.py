@@ -23,7 +23,7 @@ __all__ = ["REPLICATES", "Sample", "ends", "kept_rows", "sample_of"]
 REPLICATES = 200
 """Most bootstrap replicates of a statistic here: ends of intervals, not tails of p-values."""
 _KEPT = 2**23  # entries of weights that are kept for another statistic: 64 MB
-_FORM = 1  # of the kept tables; another number makes them anew
+_FORM = 2  # of the kept tables; another number makes them anew
 
 Statistic = Callable[[Predicted, np.ndarray | None], np.ndarray]
 """(predictions, weights None or [B, n]) -> [k] or [B, k]."""

@@ -64,6 +64,8 @@ def patterns_of(results: Results, at: At) -> dict[str, Callable[[Predicted], np.
     for reason in _REASONS:
         found[reason] = lambda p, reason=reason: _reason(p) == reason
     counts = Counter(text for cell in cells for text in _pattern(cell.predicted).tolist())
+    every = "only " + " + ".join(cells[0].predicted.names)  # told by the first reason
+    counts.pop(every, None)
     for text, _ in counts.most_common(_MOST_PATTERNS):
         found[text] = lambda p, text=text: _pattern(p) == text
     seeds = {c.unit[0] for c in cells}
@@ -86,10 +88,10 @@ def _pattern(p: Predicted) -> np.ndarray:
     """``str[n]``: the modalities that are there."""
     code = p.present @ (1 << np.arange(len(p.names)))
     told = {
-        k: " + ".join(n for j, n in enumerate(p.names) if k >> j & 1) or "nothing"
+        k: " + ".join(n for j, n in enumerate(p.names) if k >> j & 1)
         for k in np.unique(code).tolist()
     }
-    return np.array([f"only {told[k]}" for k in code.tolist()])
+    return np.array([f"only {told[k]}" if told[k] else "nothing" for k in code.tolist()])
 
 
 def calibration_rows(pool: Pool) -> list[dict[str, Any]]:

@@ -52,8 +52,8 @@ def ends_of_study(results: Results) -> list[At]:
 def decision_rows(pool: Pool) -> list[dict[str, Any]]:
     """Net benefit of each method, of acting on all and on none, over thresholds from .01 to .99.
 
-    One dict per method, point and threshold. Left out is the method's value where under ten rows of
-    a seed lie on one side of the threshold.
+    One dict per method, point and threshold. The method's value is None where a count of 1 to 9
+    would follow: of rows with or without event, on either side of the threshold.
     """
     if pool.results.task.kind != "binary":
         return []
@@ -89,6 +89,21 @@ def _policies(treat_all: float) -> dict[str, float]:
 
 
 def _enough(sample: Sample, grid: np.ndarray) -> np.ndarray:
+    """``Bool[t]``: no seed has 1 to 9 rows in a cell of alert x event.
+
+    With the events known, any one of the cells tells the other three, and so does a net benefit.
+    """
+    kept = np.ones(len(grid), dtype=bool)
+    for p in sample.parts:
+        alert = p.outputs["probability"][:, None] >= grid
+        event = (p.target == 1)[:, None]
+        for cell in (alert & event, alert & ~event, ~alert & event, ~alert & ~event):
+            count = cell.sum(axis=0)
+            kept &= (count == 0) | (count >= SMALLEST)
+    return kept
+
+
+def _clear(sample: Sample, grid: np.ndarray) -> np.ndarray:
     """``Bool[t]``: no seed has 1 to 9 rows at or above the threshold, nor below it."""
     kept = np.ones(len(grid), dtype=bool)
     for p in sample.parts:
@@ -124,7 +139,8 @@ def _alert_rows(pool: Pool, grid: np.ndarray) -> list[dict[str, Any]]:
             if sample is None:
                 continue
             found = ends(*sample.values(statistic))
-            safe = _safe_alerts(sample, grid)
+            few = {name: _enough(sample, grid) for name in _ALERTS[1:]}
+            safe = {_ALERTS[0]: _clear(sample, grid), **few}
             head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
             for j, name in enumerate(_ALERTS):
                 for k, t in enumerate(grid.tolist()):
@@ -133,28 +149,6 @@ def _alert_rows(pool: Pool, grid: np.ndarray) -> list[dict[str, Any]]:
                     ends_ = ends_ if safe[name][k] else dict.fromkeys(ends_)
                     rows.append({**head, "threshold": t, "measure": name, **ends_})
     return rows
-
-
-def _safe_alerts(sample: Sample, grid: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure -> ``Bool[t]``: no count from 1 to 9 follows from it in any seed."""
-    safe = {name: np.ones(len(grid), dtype=bool) for name in _ALERTS}
-    for p in sample.parts:
-        alert = p.outputs["probability"][:, None] >= grid
-        event = (p.target == 1)[:, None]
-        true, alerts = (alert & event).sum(axis=0), alert.sum(axis=0)
-        events, n = int(event.sum()), len(p)
-        clear = (n - alerts) - (events - true)  # rows without event that raise no alert
-        told = {
-            "alerts_per_100": (alerts, n - alerts),
-            "ppv": (true, alerts - true),
-            "sensitivity": (true, events - true),
-            "specificity": (clear, alerts - true),
-            "npv": (clear, events - true),
-        }
-        for name, counts in told.items():
-            for count in counts:
-                safe[name] &= (count == 0) | (count >= SMALLEST)
-    return safe
 
 
 # -- subgroups ------------------------------------------------------------------------------------
