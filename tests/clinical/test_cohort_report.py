@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from amodal.clinical.assemble import assemble, linked_groups
+from amodal.clinical.assemble import assemble, usual_places
 from amodal.clinical.choices import Choices
 from amodal.clinical.cohort_report import cohort_report, report_files
 from amodal.data.dataset import Dataset
@@ -89,10 +89,11 @@ def test_published_counts():
     assert "| patients | 7 | 8 | NO |" in files["cohort.md"].decode()
 
 
-def test_hospitals_that_share_a_patient_are_one_group():
-    patient = np.array(["a", "b", "b", "c", "d"])
-    hospital = np.array(["1", "1", "2", "3", "2"])
-    assert linked_groups(patient, hospital).tolist() == ["1", "1", "1", "3", "1"]
+def test_a_patient_is_where_most_rows_are():
+    patient = np.array(["a", "b", "b", "c", "d", "e", "e", "e"])
+    hospital = np.array(["1", "2", "1", "3", "2", "3", "2", "3"])
+    assert usual_places(patient, hospital).tolist() == ["1", "1", "1", "3", "2", "3", "3", "3"]
+    assert usual_places(patient[:0], hospital[:0]).tolist() == []
 
 
 def test_a_group_is_never_split_by_its_unlabelled_rows():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from amodal.clinical.assemble import Prepared, assemble, parquet_bytes
 from amodal.clinical.choices import Choices
 from amodal.clinical.cohort_report import cohort_report, report_files
 from amodal.clinical.features import Features
+from amodal.clinical.row_facts import row_facts
 from amodal.clinical.workspace import Workspace
 from amodal.data.dataset import Dataset
 from amodal.data.store import save_dataset
@@ -31,12 +32,16 @@ class Source:
     Args:
         name: as it is called.
         edition: which one; "" where RAW is none as a whole.
-        columns: "row_id", "patient" and, where there are some, "hospital" -> its column.
+        columns: "row_id", "patient" and, where there are some, "hospital" and "region" -> its column.
+        facts: what studies may report by -> its column, where there is one.
+        age: the column of ages in years.
     """
 
     name: str
     edition: str
     columns: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    age: str = "age"
 
     @property
     def title(self) -> str:
@@ -113,8 +118,9 @@ def to_dataset(
     """The data set of the rows and their modalities, with where it comes from."""
     import pyarrow as pa
 
-    columns = {name: rows[column] for name, column in source.columns.items()}
-    return assemble(
+    there = rows.column_names
+    columns = {name: rows[column] for name, column in source.columns.items() if column in there}
+    data = assemble(
         pa.table({**columns, "target": rows["target"]}),
         {name: (f.modality, f.values) for name, f in made.items()},
         task,
@@ -127,6 +133,7 @@ def to_dataset(
             "made": {name: f.facts for name, f in made.items()},
         },
     )
+    return data.replace(facts=row_facts(rows, source.facts, age=source.age))
 
 
 def report_beside(

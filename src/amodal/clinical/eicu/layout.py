@@ -82,6 +82,12 @@ TABLES: dict[str, RawTable] = {
             },
             key=("patientunitstayid",),
         ),
+        RawTable(
+            "hospital",
+            {"hospitalid": "int", "region": "text"},
+            {"teachingstatus": "text"},
+            key=("hospitalid",),
+        ),
         RawTable("diagnosis", {**_STAY, "diagnosisoffset": "int", "diagnosisstring": "text"}),
         RawTable("treatment", {**_STAY, "treatmentoffset": "int", "treatmentstring": "text"}),
         RawTable(
