@@ -64,6 +64,17 @@ def test_pixels_get_noise_of_their_own_scale_and_stay_pixels() -> None:
     )
 
 
+def test_frames_of_a_recording_share_a_part_of_their_noise() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([0, 400, 1_000])
+    values = Values({"frame": torch.zeros(1_000, 64)}, lengths, torch.tensor([0, 1]))
+    found, severity = _noisy(values, 1.0)
+    for part, s in ((slice(0, 400), severity[0]), (slice(400, None), severity[1])):
+        frames = found.data["frame"][part] / s
+        assert frames.mean(0).std().item() == pytest.approx(1.0, abs=0.3)  # the same in all frames
+        assert frames.std(0).mean().item() == pytest.approx(1.0, abs=0.05)  # anew in each
+
+
 def test_tokens_become_others_of_the_batch_by_severity() -> None:
     torch.manual_seed(0)
     token = torch.arange(20_000)

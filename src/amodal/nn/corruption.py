@@ -24,7 +24,9 @@ def corrupted(batch: Batch, *, share: float = 1.0) -> tuple[Batch, Float[Tensor,
 
     Severity s is log-uniform from 1/4 to 4, one draw per value and modality; 0 for codes, for files
     that are not decoded, and where a modality is absent. Numbers, which are scaled, get Gaussian
-    noise of standard deviation s; missing cells stay missing, times stay as they are. Pixels get
+    noise of standard deviation s; missing cells stay missing, times stay as they are. Frames of
+    sound get one more such vector each recording, the same in all its frames: what is drawn anew
+    in each frame could be averaged out. Pixels get
     noise of s times the standard deviation of their channel in the batch, and stay pixels. Each
     token of a text becomes, with probability 1 - exp(-s), one drawn from all tokens in the batch.
     """
@@ -51,6 +53,8 @@ def _noisy(values: Values, share: float) -> tuple[Values, Float[Tensor, " n"]]:
     index = values.index
     if len(values) and "pixels" in values.data:
         return _changed(values, share, _noisy_pixels)
+    if len(values) and "frame" in values.data:
+        return _changed(values, share, _noisy_frames)
     if len(values) and "token" in values.data:
         return _changed(values, share, _other_tokens)
     data = {k: x for k, x in values.data.items() if _is_number(k, x)}
@@ -97,6 +101,16 @@ def _noisy_pixels(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Te
     std = x.std((0, 2, 3), correction=0)[:, None, None]
     x = x + severity[:, None, None, None] * std * torch.randn_like(x)
     return {**values.data, "pixels": x.round().clamp(0, 255).to(values.data["pixels"].dtype)}
+
+
+def _noisy_frames(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Tensor]:
+    x = values.data["frame"]
+    steady = severity[:, None].to(x.dtype) * x.new_empty(len(severity), x.shape[1]).normal_()
+    steady = torch.repeat_interleave(steady, values.lengths, dim=0)
+    return {
+        **values.data,
+        "frame": _add(x + steady, torch.repeat_interleave(severity, values.lengths)),
+    }
 
 
 def _other_tokens(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Tensor]:
