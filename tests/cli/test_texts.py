@@ -77,6 +77,19 @@ def test_list(call) -> None:
     assert "beam" not in call("list", "methods", "aum").out
 
 
+def test_prepare(call, tmp_path) -> None:
+    lines = [f"{k},{k},text {k % 3},text" for k in range(30)]
+    (tmp_path / "rows.csv").write_text("\n".join(["id,x,c1,c2", *lines]) + "\n")
+    (tmp_path / "spec.toml").write_text(
+        '[rows]\nfile = "rows.csv"\nrow_id = "id"\ntarget = ["c1", "c2"]\ntask = "sequence"\n'
+        '[modality.a]\nkind = "table"\ncolumns = ["x"]\n'
+    )
+    result = call("prepare", "files", tmp_path / "spec.toml", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert "target (sequence): texts per row 2" in result.out
+    assert "--method imro" in result.out
+
+
 def test_refused(refused, texts, tmp_path) -> None:
     out = ("--out", tmp_path / "run")
     text = refused("train", texts, "--method", "aum", *out)

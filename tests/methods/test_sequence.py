@@ -57,7 +57,7 @@ def balls(n: int, *, seed: int = 0) -> tuple[Dataset, np.ndarray, np.ndarray]:
 
 
 def said(colour: int, number: int) -> str:
-    return f"{NUMBERS[number]} {COLOURS[colour]} ball{'s' * (number > 0)}"
+    return f"{NUMBERS[number]} {COLOURS[colour]} ball{'s' if number else ''}"
 
 
 @cache

@@ -187,7 +187,8 @@ def show_dataset(data: Dataset, out: Path) -> None:
     columns = ("modality", "kind", "features", "not measured", "lost")
     table(columns, rows, right=columns[2:])
     if labelled:
-        next_step(f"amodal train {out} --method aum --out RUN")
+        method = "imro" if data.task.kind == "sequence" else "aum"
+        next_step(f"amodal train {out} --method {method} --out RUN")
 
 
 def _target(facts: dict) -> str:
