@@ -97,6 +97,13 @@ def check_dataset(data: Dataset) -> None:
             check_length(what, len(column), n)
             if what != "target" and column.ndim != 1:
                 raise DataError(f"{what} has one entry per row; got shape {column.shape}")
+    for name, column in data.facts.items():
+        check_length(f"fact {name!r}", len(column), n)
+        if not name or column.ndim != 1:
+            raise DataError(
+                f"a fact has a name and one text per row; got {name!r} of shape {column.shape}; "
+                "correct it"
+            )
     _check_rows(data)
     if set(data.values) != set(data.names):
         raise DataError(

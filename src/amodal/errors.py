@@ -18,6 +18,7 @@ __all__ = [
     "SettingError",
     "StorageError",
     "UnknownNameError",
+    "at_least",
     "did_you_mean",
     "unknown_name",
 ]
@@ -76,6 +77,21 @@ class CheckpointError(AmodalError, ValueError):
 
 class StorageError(AmodalError, OSError):
     """A file cannot be read or written."""
+
+
+def at_least(least: int, **settings: float) -> None:
+    """Refuses settings that are smaller than they may be.
+
+    Raises:
+        SettingError: one of them is below `least`.
+
+    >>> at_least(1, layers=0)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: layers must be at least 1; got 0; change it
+    """
+    for name, value in settings.items():
+        if value < least:
+            raise SettingError(f"{name} must be at least {least}; got {value}; change it")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,8 +8,9 @@ import torch
 
 from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
-from amodal.nn.corruption import changed_only, corrupted
+from amodal.nn.corruption import _noisy, changed_only, corrupted
 from amodal.testing import made_up
+from amodal.values import Values
 
 
 def test_noise_has_the_severity_told_and_times_codes_and_gaps_stay() -> None:
@@ -40,6 +41,51 @@ def test_noise_has_the_severity_told_and_times_codes_and_gaps_stay() -> None:
     assert len(changed.values["c"]) == 0
     assert (changed.values["c"].index == -1).all()
     assert all(changed.values[name] is noisy.values[name] for name in "tse")
+
+
+def test_pixels_get_noise_of_their_own_scale_and_stay_pixels() -> None:
+    torch.manual_seed(0)
+    index = torch.tensor([0, -1, 1, 1])
+    spread = torch.tensor([4.0, 8.0, 16.0]).view(3, 1, 1)
+    pixels = (128 + spread * torch.randn(2, 3, 64, 64)).round().clamp(0, 255).to(torch.uint8)
+    found, severity = _noisy(Values({"pixels": pixels}, None, index), 1.0)
+    assert severity[1] == 0
+    assert severity[2] == severity[3]
+    assert found.data["pixels"].dtype == torch.uint8
+    change = found.data["pixels"].float() - pixels.float()
+    kept = (found.data["pixels"] > 0) & (found.data["pixels"] < 255)
+    expected = severity[[0, 2]][:, None] * spread.flatten()
+    for v in range(2):
+        for c in range(2):  # the widest channel is clipped at 0 and 255
+            assert kept[v, c].all()
+            assert change[v, c].std().item() == pytest.approx(expected[v, c].item(), rel=0.05)
+    assert torch.equal(
+        _noisy(Values({"pixels": pixels}, None, index), 0.0)[0].data["pixels"], pixels
+    )
+
+
+def test_frames_of_a_recording_share_a_part_of_their_noise() -> None:
+    torch.manual_seed(0)
+    lengths = torch.tensor([0, 400, 1_000])
+    values = Values({"frame": torch.zeros(1_000, 64)}, lengths, torch.tensor([0, 1]))
+    found, severity = _noisy(values, 1.0)
+    for part, s in ((slice(0, 400), severity[0]), (slice(400, None), severity[1])):
+        frames = found.data["frame"][part] / s
+        assert frames.mean(0).std().item() == pytest.approx(1.0, abs=0.3)  # the same in all frames
+        assert frames.std(0).mean().item() == pytest.approx(1.0, abs=0.05)  # anew in each
+
+
+def test_tokens_become_others_of_the_batch_by_severity() -> None:
+    torch.manual_seed(0)
+    token = torch.arange(20_000)
+    values = Values({"token": token}, torch.tensor([0, 5_000, 20_000]), torch.tensor([1, 0, -1]))
+    found, severity = _noisy(values, 1.0)
+    changed = (found.data["token"] != token).float()
+    for part, s in ((slice(0, 5_000), severity[1]), (slice(5_000, None), severity[0])):
+        assert changed[part].mean().item() == pytest.approx(1 - float((-s).exp()), abs=0.02)
+    assert severity[2] == 0
+    none = Values({"token": token[:0]}, torch.tensor([0, 0]), torch.tensor([0]))
+    assert len(_noisy(none, 1.0)[0].data["token"]) == 0
 
 
 def test_nothing_present_is_nothing_changed() -> None:

@@ -32,7 +32,7 @@ class Rows:
         self.n = sum(self.sizes.values()) if self.parts else self._count()
         self.row_id = self._row_id()
         self.place = {name: i for i, name in enumerate(self.row_id)}
-        self.columns: dict[str, np.ndarray] = {}
+        self.columns: dict[str, Any] = {}
 
     # -- files --------------------------------------------------------------------------------
 
@@ -205,6 +205,9 @@ def read_rows(spec: Spec) -> Rows:
         rows.columns["group"] = rows.stack(rows.source, spec.rows.group, "texts")
     if spec.rows.weight is not None:
         rows.columns["weight"] = rows.stack(rows.source, spec.rows.weight, "floats")
+    if spec.rows.facts:
+        facts = {c: rows.stack(rows.source, c, "texts") for c in spec.rows.facts}
+        rows.columns["facts"] = facts
     split = _split(spec.rows, rows)
     if split is not None:
         rows.columns["split"] = split

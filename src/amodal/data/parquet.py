@@ -87,6 +87,7 @@ def rows_table(data: Dataset) -> pa.Table:
             columns.append((name, _texts(column)))
     if data.weight is not None:
         columns.append(("weight", pa.array(data.weight)))
+    columns += [(f"fact:{name}", _texts(column)) for name, column in data.facts.items()]
     for k, name in enumerate(data.names):
         columns.append((f"absence:{name}", pa.array(np.ascontiguousarray(data.absence[:, k]))))
         columns.append((f"value:{name}", pa.array(data.values[name].index)))
@@ -151,7 +152,7 @@ _WRITERS = {
 
 def read_rows(
     table: pa.Table, columns: Sequence[str], modalities: Sequence[Modality], task: Task | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(the columns of the rows as fields of a `Dataset`, modality name -> its index).
 
     Raises:
@@ -171,6 +172,8 @@ def read_rows(
                 rows[name] = _read_texts(table.column(next(place)))
         if "weight" in columns:
             rows["weight"] = _floats(table.column(next(place)))
+        facts = [c.removeprefix("fact:") for c in columns if c.startswith("fact:")]
+        rows["facts"] = {name: _read_texts(table.column(next(place))) for name in facts}
         absence, index = [], {}
         for m in modalities:
             absence.append(_integers(table.column(next(place))))

@@ -43,6 +43,7 @@ class RowsSpec:
     weight: Ref | None = None
     split: Ref | None = None
     split_names: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING
     delimiter: str = ""
 
@@ -192,6 +193,7 @@ _ROWS = {
     "weight": _ref,
     "split": _ref,
     "split_names": _split_names,
+    "facts": _names,
     "missing": _texts,
     "delimiter": _delimiter,
 }

@@ -2,9 +2,9 @@
 
 - ``manifest.json``: format and version, modalities, task, counts, size and sha256 of each file, and
   the provenance.
-- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``; for
-  each modality ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it
-  has none.
+- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``,
+  ``fact:<name>``; for each modality ``absence:<name>`` and ``value:<name>``, the number of the
+  row's value, -1 where it has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
 - Files that whoever prepared the data laid beside them (a cohort report; images and recordings in
@@ -203,6 +203,7 @@ def file_facts(path: Path) -> dict[str, Any]:
 def _manifest(data: Dataset, names: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
     known = ("target", "references", "group", "split", "weight")
     columns = [c for c in known if getattr(data, c) is not None]
+    columns += [f"fact:{name}" for name in data.facts]
     counts: dict[str, Any] = {"rows": len(data), "labelled": int(data.labelled.sum())}
     counts["modalities"] = {
         name: {

@@ -201,12 +201,11 @@ class IMRO(NeuralMethod):
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
         fused = self.fusion(seen.encoded, seen.index, shares, meter=meter)
-        evidence = self.evidence(batch).to(fused.dtype)
         if self.text_head is not None:
-            tokens = torch.cat([fused, evidence[:, None]], 1)
-            there = batch.present.any(1, keepdim=True).expand(tokens.shape[:2])
-            return self.text_head.memory(tokens, there, batch.present)
-        return full(self.head(torch.cat([fused.flatten(1), evidence], 1)))
+            evidence = self.evidence(batch).to(fused.dtype)[:, None]
+            there = batch.present.any(1, keepdim=True).expand(-1, fused.shape[1] + 1)
+            return self.text_head.memory(torch.cat([fused, evidence], 1), there, batch.present)
+        return full(self.head(self.with_evidence(fused.flatten(1), batch)))
 
     # -- objective --------------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from amodal.batch import Batch, take_values
@@ -17,13 +18,17 @@ _LEAST, _MOST = 0.25, 4.0
 
 
 def corrupted(batch: Batch, *, share: float = 1.0) -> tuple[Batch, Float[Tensor, "n m"]]:
-    """A copy of `batch` with Gaussian noise on its numbers, and how much of it each pair got.
+    """A copy of `batch` with noise on what it holds, and how much of it each pair got.
 
     A value gets noise with probability `share`, else severity 0.
 
-    Inputs are scaled, so severity s is a multiple of the training standard deviation: log-uniform
-    from 1/4 to 4, one draw per value and modality; 0 for a modality without numbers (codes) and
-    where it is absent. Missing cells stay missing, times stay as they are.
+    Severity s is log-uniform from 1/4 to 4, one draw per value and modality; 0 for codes, for files
+    that are not decoded, and where a modality is absent. Numbers, which are scaled, get Gaussian
+    noise of standard deviation s; missing cells stay missing, times stay as they are. Frames of
+    sound get one more such vector each recording, the same in all its frames: what is drawn anew
+    in each frame could be averaged out. Pixels get
+    noise of s times the standard deviation of their channel in the batch, and stay pixels. Each
+    token of a text becomes, with probability 1 - exp(-s), one drawn from all tokens in the batch.
     """
     values, columns = {}, []
     for name in batch.names:
@@ -46,16 +51,18 @@ def changed_only(noisy: Batch, batch: Batch) -> Batch:
 
 def _noisy(values: Values, share: float) -> tuple[Values, Float[Tensor, " n"]]:
     index = values.index
+    if len(values) and "pixels" in values.data:
+        return _changed(values, share, _noisy_pixels)
+    if len(values) and "frame" in values.data:
+        return _changed(values, share, _noisy_frames)
+    if len(values) and "token" in values.data:
+        return _changed(values, share, _other_tokens)
     data = {k: x for k, x in values.data.items() if _is_number(k, x)}
     whole = {k: x for k, x in values.whole.items() if x.is_floating_point() and x.shape[-1]}
     some = next(iter({**data, **whole}.values()), None)
     if some is None or len(values) == 0:
         return values, torch.zeros(len(index), device=index.device)
-    low, high = math.log(_LEAST), math.log(_MOST)
-    severity = torch.empty(len(values), dtype=some.dtype, device=some.device)
-    severity = severity.uniform_(low, high).exp()
-    if share < 1:
-        severity = severity * (torch.rand_like(severity) < share)
+    severity = _severity(len(values), share, some)
     steps = severity
     if values.offsets is not None:
         steps = torch.repeat_interleave(severity, values.lengths)
@@ -65,8 +72,56 @@ def _noisy(values: Values, share: float) -> tuple[Values, Float[Tensor, " n"]]:
         index,
         {**values.whole, **{k: _add(x, severity) for k, x in whole.items()}},
     )
+    return changed, _of_rows(severity, index)
+
+
+def _severity(count: int, share: float, like: Tensor) -> Float[Tensor, " v"]:
+    """One draw per value; 0 for those that get no noise."""
+    severity = torch.empty(count, dtype=like.dtype, device=like.device)
+    severity = severity.uniform_(math.log(_LEAST), math.log(_MOST)).exp()
+    return severity * (torch.rand_like(severity) < share) if share < 1 else severity
+
+
+def _of_rows(severity: Float[Tensor, " v"], index: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     drawn = severity[index.clamp_min(0)]
-    return changed, torch.where(index >= 0, drawn, drawn.new_zeros(()))
+    return torch.where(index >= 0, drawn, drawn.new_zeros(()))
+
+
+def _changed(
+    values: Values, share: float, change: Callable[[Values, Tensor], dict[str, Tensor]]
+) -> tuple[Values, Float[Tensor, " n"]]:
+    like = torch.zeros((), device=values.index.device)
+    severity = _severity(len(values), share, like)
+    found = Values(change(values, severity), values.offsets, values.index, values.whole)
+    return found, _of_rows(severity, values.index)
+
+
+def _noisy_pixels(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Tensor]:
+    x = values.data["pixels"].float()
+    std = x.std((0, 2, 3), correction=0)[:, None, None]
+    x = x + severity[:, None, None, None] * std * torch.randn_like(x)
+    return {**values.data, "pixels": x.round().clamp(0, 255).to(values.data["pixels"].dtype)}
+
+
+def _noisy_frames(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Tensor]:
+    x = values.data["frame"]
+    steady = severity[:, None].to(x.dtype) * x.new_empty(len(severity), x.shape[1]).normal_()
+    steady = torch.repeat_interleave(steady, values.lengths, dim=0)
+    return {
+        **values.data,
+        "frame": _add(x + steady, torch.repeat_interleave(severity, values.lengths)),
+    }
+
+
+def _other_tokens(values: Values, severity: Float[Tensor, " v"]) -> dict[str, Tensor]:
+    token = values.data["token"]
+    if not len(token):
+        return dict(values.data)
+    hit = torch.rand(len(token), device=token.device) > torch.exp(
+        -torch.repeat_interleave(severity, values.lengths)
+    )
+    other = token[torch.randint(len(token), token.shape, device=token.device)]
+    return {**values.data, "token": torch.where(hit, other, token)}
 
 
 def _is_number(name: str, x: Tensor) -> bool:

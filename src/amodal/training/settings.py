@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from amodal.errors import SettingError
+from amodal.errors import SettingError, at_least
 
 __all__ = ["PRECISIONS", "TrainSettings"]
 
@@ -53,11 +53,7 @@ class TrainSettings:
     precision: str = "32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 0:
-                raise SettingError(
-                    f"{name} must be at least 0; got {getattr(self, name)}; change it"
-                )
+        at_least(0, epochs=self.epochs, batch_size=self.batch_size)
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be positive; got {getattr(self, name)}; change it")
