@@ -118,7 +118,7 @@ def _typed(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
     resolved = resolve_settings(kind, given)
     found = dict(resolved.method)
-    for part in (resolved.encoder, resolved.train):
+    for part in (resolved.encoder, resolved.train, resolved.decoder):
         found |= {k: getattr(part, k) for k in given if hasattr(part, k)}
     return {k: found[k] for k in given}
 

@@ -57,6 +57,8 @@ def _target(data: Dataset, target: np.ndarray) -> dict[str, Any]:
     task = data.task
     if task.kind == "regression":
         return {"mean": float(target.mean()), "std": float(target.std())}
+    if task.kind == "sequence":
+        return {"texts per row": float(target.mean())}
     if task.kind == "multilabel":
         return {"positive": {c: int(target[:, k].sum()) for k, c in enumerate(task.classes)}}
     return {"counts": {c: int((target == k).sum()) for k, c in enumerate(task.classes)}}
