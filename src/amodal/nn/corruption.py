@@ -38,9 +38,20 @@ def corrupted(
     - Each token of a text becomes, with probability 1 - k exp(-s), one drawn from all in the batch.
 
     Args:
-        batch: n rows of m modalities.
+        batch: n rows of m modalities; unchanged.
         share: probability in [0, 1].
         replaced: probability in [0, 1].
+
+    Returns:
+        The copy, and the severities.
+
+    >>> values = Values({"value": torch.zeros(1, 3)}, None, torch.tensor([0, -1]))
+    >>> batch = Batch(("a",), {"a": values}, torch.tensor([[0], [1]], dtype=torch.int8))
+    >>> noisy, severity = corrupted(batch)
+    >>> 0.25 <= severity[0].item() <= 4, severity[1].item()
+    (True, 0.0)
+    >>> corrupted(batch, share=0.0)[0].values["a"].data["value"].tolist()
+    [[0.0, 0.0, 0.0]]
     """
     values, columns = {}, []
     for name in batch.names:
@@ -52,7 +63,16 @@ def corrupted(
 
 
 def changed_only(noisy: Batch, batch: Batch) -> Batch:
-    """`noisy` with nothing in the modalities in which it is still `batch`: none to encode again."""
+    """`noisy` with nothing in the modalities in which it is still `batch`: none to encode again.
+
+    >>> values = Values({"value": torch.zeros(1, 3)}, None, torch.tensor([0]))
+    >>> other = Values({"value": torch.ones(1, 3)}, None, torch.tensor([0]))
+    >>> absence = torch.zeros(1, 2, dtype=torch.int8)
+    >>> batch = Batch(("a", "b"), {"a": values, "b": values}, absence)
+    >>> changed = changed_only(batch.with_values({"a": other, "b": values}), batch)
+    >>> [changed.values[name].index.tolist() for name in "ab"]
+    [[0], [-1]]
+    """
     rows = torch.arange(len(batch), device=batch.absence.device)
     values = {}
     for name, found in noisy.values.items():

@@ -59,6 +59,9 @@ class Outcome:
         ran: evaluations finished by this run.
         failed: (cell, one line) of those that did not work.
         left: evaluations that failed in an earlier run and were not tried again.
+
+    >>> Outcome(Path("study"), 10, 3, (("mean-s0", "no rows"),), left=2).skipped
+    4
     """
 
     folder: Path
