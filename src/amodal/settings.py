@@ -163,9 +163,7 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
     )
 
 
-def method_of(
-    kind: type, resolved: MethodSettings, modalities: Iterable[Any], task: Any
-) -> Any:
+def method_of(kind: type, resolved: MethodSettings, modalities: Iterable[Any], task: Any) -> Any:
     """A neural method with the settings that `resolve_settings` shared out, not yet trained."""
     given = dict(resolved.method)
     if task.kind == "sequence" and resolved.decoder is not None:

@@ -224,7 +224,9 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         found = {"kind": self.kind, "classes": list(self.classes), "name": self.name}
-        return found if self.vocabulary is None else found | {"vocabulary": self.vocabulary.to_json()}
+        return (
+            found if self.vocabulary is None else found | {"vocabulary": self.vocabulary.to_json()}
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:

@@ -50,7 +50,9 @@ def _freeze_references(column: Any) -> np.ndarray:
     found = np.empty(len(column), dtype=object)
     for i, texts in enumerate(column):
         if isinstance(texts, str) or not all(isinstance(x, str) for x in texts):
-            raise DataError("references must hold a tuple of texts per row; got others; convert them")
+            raise DataError(
+                "references must hold a tuple of texts per row; got others; convert them"
+            )
         found[i] = tuple(str(x) for x in texts)
     return _read_only(found)
 

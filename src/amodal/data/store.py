@@ -2,8 +2,9 @@
 
 - ``manifest.json``: format and version, modalities, task, counts, size and sha256 of each file, and
   the provenance.
-- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``; for each modality
-  ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
+- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``; for
+  each modality ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it
+  has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
 - Files that whoever prepared the data laid beside them (a cohort report; images and recordings in

@@ -203,9 +203,7 @@ class TextDecoder(nn.Module):
         barred = never | (ends & (place == 0)[:, None]) | (~ends & (place == self.length)[:, None])
         return logits.masked_fill(barred, torch.finfo(logits.dtype).min)
 
-    def log_probs(
-        self, ids: Int[Tensor, "b t"], state: State
-    ) -> Float[Tensor, "b t v"]:
+    def log_probs(self, ids: Int[Tensor, "b t"], state: State) -> Float[Tensor, "b t v"]:
         """Log probabilities at every place of texts that are known (teacher forcing)."""
         begin = torch.full_like(ids[:, :1], BEGIN)
         return self.step(torch.cat([begin, ids[:, :-1]], 1), state)[0]

@@ -90,9 +90,7 @@ class TextDistribution(Distribution):
             for part in torch.arange(len(texts)).split(max(1, _AT_ONCE // max(1, size)))
         ]
         like = self.params.new_zeros(0)
-        return tuple(
-            torch.cat([like, *(f[k] for f in found)]).view(shape) for k in (0, 1)
-        )
+        return tuple(torch.cat([like, *(f[k] for f in found)]).view(shape) for k in (0, 1))
 
     def _measured(self, ids: Int[Tensor, "b t"], row: Int[Tensor, " b"]) -> tuple[Tensor, Tensor]:
         if not ids.shape[1]:
@@ -139,4 +137,3 @@ class TextDistribution(Distribution):
             row = torch.arange(n, device=state.there.device).repeat(count)
             drawn = self.decoder.draw(state.rows(row))
         return drawn.to(self.params.device).view(*sample_shape, n, length)
-

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from amodal.errors import SettingError
-from amodal.nn.text_decoder import State, TextDecoder
+from amodal.nn.text_decoder import TextDecoder
 from amodal.vocabulary import BEGIN, END, PAD, UNKNOWN
 
 __all__ = ["Found", "beam_search", "length_penalty"]
@@ -31,7 +31,9 @@ def length_penalty(tokens: Tensor | int, alpha: float) -> Tensor | float:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The best texts that a search finished, the best first.
+    """The texts that a search had finished when it stopped, the best first.
+
+    It stops when none can become better than the first: further ones may.
 
     Args:
         ids: ``Int[n, k, t]`` tokens with their `END`, `PAD` behind it; all `PAD` where fewer than k
