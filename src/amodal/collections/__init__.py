@@ -7,6 +7,7 @@ from amodal.collections.cremad import prepare_cremad
 from amodal.collections.digits3 import prepare_digits3
 from amodal.collections.easyvqa import prepare_easyvqa
 from amodal.collections.flickr8k import prepare_flickr8k
+from amodal.collections.vqa2 import prepare_vqa2
 
 __all__ = [
     "prepare_coco_captions",
@@ -14,4 +15,5 @@ __all__ = [
     "prepare_digits3",
     "prepare_easyvqa",
     "prepare_flickr8k",
+    "prepare_vqa2",
 ]
