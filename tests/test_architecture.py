@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": DATA | {"batch", "media"},  # batch: in tensors.py alone
     "shifts": DATA | {"media"},
     "clinical": DATA | {"disclosure"},
-    "collections": DATA | {"media"},
+    "collections": DATA | {"media", "metrics"},  # metrics: how answers are normalised
     "embed": DATA | {"media"},
     "encoders": BASE | {"batch", "nn", "embed", "media"},  # embed: names of codes, checkpoints
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
