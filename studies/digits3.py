@@ -17,7 +17,7 @@ from amodal.metrics import score
 from amodal.model import make_model
 from amodal.shifts import make_shift
 
-SIZES = "epochs=40:image_size=16:patch=16:max_seconds=1"
+SIZES = "epochs=40:image_size=16:patch=8:max_seconds=1"
 METHODS = (
     "imro:corrupt=0.5",
     "imro:corrupt=0",
