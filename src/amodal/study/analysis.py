@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from amodal.errors import StorageError
 from amodal.metrics import Bootstrap, Interval
 from amodal.study.files import digest, put_json, read_json
 from amodal.study.pooling import Pool, concatenate
@@ -160,7 +161,7 @@ def kept_rows(
     if path.exists():
         try:
             return read_json(path, "a kept table")["rows"]
-        except Exception:
+        except (StorageError, KeyError):
             path.unlink(missing_ok=True)  # computed anew: nothing is lost
     rows = compute()
     put_json(path, {"rows": rows})
