@@ -17,6 +17,15 @@ def mix_predictions(members: list[Prediction]) -> Prediction:
     What all members agree on stays as it is, to the bit: the base rate in a row with nothing present.
 
     Reference: Lakshminarayanan et al., NeurIPS 2017.
+
+    Args:
+        members: at least one, of the same rows and task.
+
+    >>> from amodal.types import Task
+    >>> there = torch.ones(1, 1, dtype=torch.bool)
+    >>> two = [Prediction(Task("binary"), torch.tensor([[x]]).logit(), there) for x in (0.1, 0.7)]
+    >>> round(mix_predictions(two).mean.item(), 4)
+    0.4
     """
     first = members[0]
     if len(members) == 1:

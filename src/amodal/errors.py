@@ -25,7 +25,11 @@ __all__ = [
 
 
 class AmodalError(Exception):
-    """Base of every error that amodal raises on purpose."""
+    """Base of every error that amodal raises on purpose.
+
+    >>> issubclass(SettingError, AmodalError), issubclass(SettingError, ValueError)
+    (True, True)
+    """
 
 
 class DataError(AmodalError, ValueError):
@@ -41,6 +45,10 @@ class MediaError(DataError):
         why: the same as a sentence.
         source: what was to be decoded; not part of the text, for names of files can tell of people.
         where: whose file it is, for people.
+
+    >>> error = MediaError("image", "damaged", "it ends too early", source="smith.png")
+    >>> "smith" in str(error), error.source, error.at("that of row 1").reason
+    (False, 'smith.png', 'damaged')
     """
 
     def __init__(
@@ -62,7 +70,11 @@ class SettingError(AmodalError, ValueError):
 
 
 class UnknownNameError(SettingError, KeyError):
-    """A name (method, modality, metric, setting) is not one of the known ones."""
+    """A name (method, modality, metric, setting) is not one of the known ones.
+
+    >>> str(UnknownNameError("unknown shift")), isinstance(UnknownNameError(""), KeyError)
+    ('unknown shift', True)
+    """
 
     __str__ = Exception.__str__  # KeyError would print the repr of the message
 

@@ -83,11 +83,43 @@ def coco_captions(
     show_dataset(data, out)
 
 
+def vqa2(
+    raw: Raw,
+    out: Out,
+    answers: Annotated[int, typer.Option(help="Number of classes: the most frequent answers.")] = (
+        3129
+    ),
+    unreadable: Unreadable = "refuse",
+    in_place: InPlace = False,
+) -> None:
+    """Prepare VQA v2: questions about pictures, with the answers of ten people."""
+    from amodal.collections import prepare_vqa2
+
+    data = prepare_vqa2(raw, out, answers=answers, unreadable=unreadable, in_place=in_place)
+    show_dataset(data, out)
+
+
+def daquar(
+    raw: Raw,
+    out: Out,
+    version: Annotated[
+        str, typer.Option(help="Number of answer words: 894, or 37, the reduced set.")
+    ] = "",
+    unreadable: Unreadable = "refuse",
+) -> None:
+    """Prepare DAQUAR: questions about photographs of rooms."""
+    from amodal.collections import prepare_daquar
+
+    show_dataset(prepare_daquar(raw, out, version=version, unreadable=unreadable), out)
+
+
 COLLECTIONS: dict[str, tuple[Callable[..., None], str]] = {
     "digits3": (digits3, "Spoken and written digits with a clue, from FSDD recordings."),
     "easyvqa": (easyvqa, "easy-VQA, from its official files."),
     "cremad": (cremad, "CREMA-D, from its official files or a table of its votes."),
     "flickr8k": (flickr8k, "Flickr8k, from its official files."),
+    "vqa2": (vqa2, "VQA v2, from its official files and COCO pictures."),
+    "daquar": (daquar, "DAQUAR, from its official files."),
     "coco-captions": (coco_captions, "COCO captions, from its official files."),
 }
 """Name of the command -> its function, and what it does."""

@@ -107,7 +107,23 @@ def assemble(
     rows: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """A data set from modalities that are packed already; see `dataset_from_arrays`."""
+    """A data set from modalities that are packed already; see `dataset_from_arrays`.
+
+    Args:
+        packed: name -> (modality, its values), all of n rows.
+        target: as `dataset_from_arrays`.
+        task: the same.
+        rows: the same.
+        provenance: where from, as JSON.
+
+    Raises:
+        UnknownNameError: an unknown row column.
+        DataError: a target of another length, or what `dataset_from_arrays` refuses.
+
+    >>> values = Values({"source": np.array(["stable"], dtype=object)}, None, np.array([-1, 0]))
+    >>> assemble({"note": (Modality("note", "text"), values)}, [1, 0]).present.ravel().tolist()
+    [False, True]
+    """
     rows = dict(rows or {})
     for key in rows:
         if key not in _ROW_COLUMNS:

@@ -197,6 +197,15 @@ def read_rows(spec: Spec) -> Rows:
 
     Raises:
         DataError: no rows, repeated row ids, a split that is not one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.data.spec import parse_spec
+    >>> rows = {"file": "a.csv", "row_id": "id", "group": "patient"}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("id,patient\\n7,p\\n8,q\\n")
+    ...     found = read_rows(parse_spec({"rows": rows, "modality": {"x": {}}}, Path(folder)))
+    >>> found.n, found.row_id, found.columns["group"].tolist()
+    (2, ['7', '8'], ['p', 'q'])
     """
     rows = Rows(spec.rows)
     if not rows.n:

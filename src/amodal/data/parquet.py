@@ -157,6 +157,11 @@ def read_rows(
 
     Raises:
         StorageError: columns are lacking or of another type.
+
+    >>> d = Dataset.from_arrays({"a": [[1.5], None]}, [1, 0])
+    >>> rows, index = read_rows(rows_table(d), ["target"], d.modalities, d.task)
+    >>> rows["target"].tolist(), rows["absence"].tolist(), index["a"].tolist()
+    ([1.0, 0.0], [[0], [1]], [0, -1])
     """
     try:
         place = iter(range(table.num_columns))
@@ -189,6 +194,11 @@ def read_values(modality: Modality, table: pa.Table, count: int, index: np.ndarr
 
     Raises:
         StorageError: columns are lacking or of another type.
+
+    >>> d = Dataset.from_arrays({"a": [[1.5], None]})
+    >>> table = values_table(d.modalities[0], d.values["a"])
+    >>> read_values(d.modalities[0], table, 1, np.array([0, -1])).data["numeric"].tolist()
+    [[1.5]]
     """
     try:
         return _READERS[modality.kind](modality, table, count, index)

@@ -50,7 +50,11 @@ class RowsSpec:
 
 @dataclass(frozen=True)
 class ModalitySpec:
-    """A section ``[modality.NAME]``."""
+    """A section ``[modality.NAME]``.
+
+    >>> ModalitySpec("x", "image").unreadable
+    'refuse'
+    """
 
     name: str
     kind: str
@@ -301,6 +305,14 @@ def read_spec(path: str | Path) -> Spec:
     Raises:
         StorageError: it cannot be read.
         SettingError: no TOML, or a key is wrong.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     text = '[rows]\\nfile = "a.csv"\\n[modality.x]\\ncolumns = ["age"]\\n'
+    ...     _ = Path(folder, "spec.toml").write_text(text)
+    ...     spec = read_spec(f"{folder}/spec.toml")
+    >>> spec.rows.file.name, spec.modalities[0].kind, spec.modalities[0].absent
+    ('a.csv', 'table', 'not_measured')
     """
     path = Path(path)
     try:

@@ -95,6 +95,15 @@ def check_target_folder(folder: str | Path) -> Path:
 
     Raises:
         StorageError: a file, or a folder that holds something else.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     own = save_dataset(Dataset.from_arrays({"a": [[1.0]]}), f"{folder}/own")
+    ...     same = check_target_folder(own)  # a data set may be replaced
+    ...     _ = (own / "mine.txt").write_text("x")
+    ...     check_target_folder(own)
+    Traceback (most recent call last):
+    amodal.errors.StorageError: a data set is written into a new or empty folder, or replaces ...
     """
     with _storage("written", folder):
         folder = Path(folder).expanduser().resolve()
@@ -194,6 +203,15 @@ def _write(data: Dataset, part: Path, beside: Mapping[str, bytes]) -> None:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file, once it is on the disk.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "empty").touch()
+    ...     facts = file_facts(Path(folder, "empty"))
+    >>> facts["bytes"], facts["sha256"][:8]  # that of no bytes
+    (0, 'e3b0c442')
+    """
     with open(path, "rb") as file:
         os.fsync(file.fileno())  # on the disk before the folder gets its name
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -237,6 +255,12 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     Raises:
         StorageError: a file is lacking, truncated, changed or unreadable.
         DataError: no data set of this format and version, or one that breaks a rule.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> d = Dataset.from_arrays({"a": [[1.0], None]}, [1, 0])
+    >>> with TemporaryDirectory() as folder:
+    ...     load_dataset(save_dataset(d, f"{folder}/d"), verify=True).fingerprint() == d.fingerprint()
+    True
     """
     from amodal.data.parquet import read_rows, read_values
 
@@ -272,6 +296,12 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     Raises:
         StorageError: it cannot be read.
         DataError: it is no manifest of this format and version.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> d = Dataset.from_arrays({"a": [[1.0], None]}, [1, 0])
+    >>> with TemporaryDirectory() as folder:
+    ...     read_manifest(save_dataset(d, f"{folder}/d"))["counts"]["modalities"]["a"]
+    {'values': 1, 'present': 1, 'not_measured': 1, 'lost': 0}
     """
     folder = Path(folder)
     with _storage("read", folder / MANIFEST):

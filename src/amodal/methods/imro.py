@@ -21,6 +21,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP
 from amodal.nn.reliable_attention import ReliableTransformer
 from amodal.nn.stability import Meter
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["IMRO", "SCHEDULES", "Seen"]
@@ -28,6 +29,7 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
 
+_REPLACED = 0.5  # of the noisy ones, those that tell nothing at all
 _KEPT = 20_000  # rows from which it is counted how many prototypes are in use
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
@@ -86,8 +88,8 @@ class IMRO(NeuralMethod):
         weights: what scales attention: ``reliability`` (R), ``information`` (I alone), ``certainty``
             (1 / (H + eps) alone), ``uniform`` (plain attention), or ``gate`` (a network that learns
             the shares from the task).
-        corrupt: chance that a modality's numbers get noise in training, so that heads learn what
-            noise tells: nothing; 0 for none.
+        corrupt: chance that a modality gets noise in training (`amodal.nn.corruption`), half of
+            those nothing but noise, so that heads learn what noise tells: nothing; 0 for none.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
@@ -101,6 +103,11 @@ class IMRO(NeuralMethod):
     reports = ("reliability", "reliance")
     tasks = ("binary", "multiclass", "multilabel", "regression", "sequence")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "entropy": Range(0.0001, 0.01, log=True),
+        "information": Range(0.1, 10.0, log=True),
+    }
 
     def __init__(
         self,
@@ -212,7 +219,7 @@ class IMRO(NeuralMethod):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         severity = None
         if self.corrupt:
-            batch, severity = corrupted(batch, share=self.corrupt)
+            batch, severity = corrupted(batch, share=self.corrupt, replaced=_REPLACED)
         seen = self.look(batch)
         if self.training:
             self.prototypes.track(mr.to_rows(seen.pooled.detach(), seen.index), seen.index >= 0)

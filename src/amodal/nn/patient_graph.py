@@ -32,6 +32,14 @@ class PatientGraph(nn.Module):
         dropout: share of a node's units dropped between layers in training.
 
     Reference: MUSE (Wu et al., ICLR 2024); frozen nodes are ours.
+
+    >>> graph = PatientGraph(2, 4, layers=2, dropout=0.0).eval()
+    >>> encoded = torch.randn(3, 2, 4)
+    >>> def rows(x):
+    ...     edge, weight, slots = even_edges(x, torch.ones(len(x), 2, dtype=torch.bool))
+    ...     return graph(edge, weight[None], slots.there[None], slots)[0]
+    >>> bool(torch.allclose(rows(encoded)[:1], rows(encoded[:1]), atol=1e-5))  # alone as in a batch
+    True
     """
 
     def __init__(self, modalities: int, width: int, *, layers: int, dropout: float) -> None:

@@ -72,7 +72,11 @@ def _split(data: Dataset) -> dict[str, int] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this package, and what computes."""
+    """Versions of Python, this package, and what computes.
+
+    >>> versions()["amodal"] == amodal.__version__, "torch" in versions()
+    (True, True)
+    """
     found = {"python": platform.python_version(), "amodal": amodal.__version__}
     for name in ("torch", "numpy", "scipy", "scikit-learn", "lightning-fabric"):
         try:

@@ -37,6 +37,15 @@ class TrainSettings:
         monitor: validation metric that is watched; empty for the task's own.
         unlabelled: rows without a label take part, in the terms of the loss that need none.
         precision: ``32``, ``64`` or ``bf16`` (mixed).
+
+    Raises:
+        SettingError: a value out of its range.
+
+    >>> TrainSettings(lose=0.5).lose
+    0.5
+    >>> TrainSettings(lose=0.6)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: lose must lie between 0 and 0.5; got 0.6; change it
     """
 
     epochs: int = 0

@@ -129,6 +129,9 @@ def mortality_candidates(patient: ibis.Table) -> ibis.Table:
     Who leaves or dies at minute 720 itself is not in the unit any more. How long the stay lasts
     after it plays no part.
 
+    Args:
+        patient: unitdischargeoffset (minutes), age.
+
     >>> from amodal.clinical.duck import tried
     >>> t = {"age": ["17", "18", "18", "> 89"], "unitdischargeoffset": [721, 720, 721, 99_999]}
     >>> [x["removed_by"] for x in tried(mortality_candidates, t)]
@@ -195,6 +198,9 @@ def readmission_candidates(patient: ibis.Table) -> ibis.Table:
     A stay has the facts of its last unit stay and the start of its first. Kept: adults who left
     the unit alive. Adds `begin`, `end` (minutes of the hospital stay), `merged` (unit stays) and
     `next_start`, the start of the next stay in intensive care of the same hospital stay.
+
+    Args:
+        patient: as `merged_stays`, with age and unitdischargestatus.
 
     >>> from amodal.clinical.duck import tried
     >>> t = {"patientunitstayid": [1, 2, 3], "hospitaladmitoffset": [0, -460, -921]}
