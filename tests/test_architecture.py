@@ -40,7 +40,8 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors", "encoders", "methods", "training"},  # methods: settings of decoders
     "ensemble": BASE | {"batch", "nn"},
     "member": MODEL - {"model"},
-    "model": MODEL,
+    "held_out": MODEL - {"model"},
+    "model": MODEL | {"held_out"},
     "disclosure": set(),
     "evaluation": MODEL,
     "prediction_table": MODEL,

@@ -61,6 +61,12 @@ class Batch:
         target: ``Float[n]`` (``multilabel``: ``[n, L]``; ``sequence``: ``[n, r, t]`` tokens of up
             to r references), NaN where unlabelled; None without.
         weight: ``Float[n]`` sample weights; None for equal ones.
+
+    >>> values = Values({"value": torch.tensor([[5.0], [6.0]])}, None, torch.tensor([0, 1]))
+    >>> batch = Batch(("a",), {"a": values}, torch.zeros(2, 1, dtype=torch.int8))
+    >>> left = batch.drop(torch.tensor([[True], [False]]))
+    >>> left.absence.tolist(), left.values["a"].data["value"].tolist()  # the value is gone
+    ([[2], [0]], [[6.0]])
     """
 
     names: tuple[str, ...]
@@ -170,6 +176,10 @@ class Prediction:
         text_head: of a sequence: what writes texts, a `amodal.methods.sequence.TextHead`.
 
     Reliability is not correctness, not causation, and no ground to skip a measurement.
+
+    >>> p = Prediction(Task("binary"), torch.zeros(1, 1), torch.ones(1, 2, dtype=torch.bool))
+    >>> p.mean.item(), p.outputs()["probability"].tolist(), p.reliability
+    (0.5, [0.5], None)
     """
 
     task: Task

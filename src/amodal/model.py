@@ -19,15 +19,14 @@ from amodal.checks import check_trainable
 from amodal.data.coerce import to_dataset
 from amodal.data.dataset import Dataset
 from amodal.data.media import naming_rows
-from amodal.data.splits import split_development
 from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
+from amodal.held_out import HeldOut, fit_temperature
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
 from amodal.metrics import METRICS
 from amodal.posthoc.temperature import Temperature
 from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
-from amodal.shifts import make_shift
 from amodal.training import seed_of
 from amodal.training.checkpoint import write_atomic
 from amodal.types import Modality, Task
@@ -36,8 +35,7 @@ __all__ = ["CALIBRATE", "Model", "load", "make_model", "parse_method"]
 
 CALIBRATE = ("temperature", "none")
 _FORMAT, _VERSION = "amodal-model", 1
-_CALIBRATION_LOSS = (0.3, 0.6)
-_OWN = {"seed": 0, "ensemble": 1, "calibrate": "temperature", "device": "cpu"}
+_OWN = {"seed": 0, "ensemble": 1, "cross": False, "calibrate": "temperature", "device": "cpu"}
 
 
 class Model(BaseEstimator):
@@ -49,6 +47,9 @@ class Model(BaseEstimator):
         seed: of everything random; the same seed on the same machine gives the same model.
         ensemble: number of members; each has its own seed and its own draw of validation rows, and
             their predictions are averaged.
+        cross: each member is validated on a part of the rows of its own, and every row calibrates
+            through the member that did not train on it: no row is set aside for anything. For
+            small sets; needs an ensemble of 2 or more.
         calibrate: ``temperature`` (on rows set aside for it) or ``none``; sequences have none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         **settings: of the method, its encoders and its training, all by name.
@@ -73,6 +74,7 @@ class Model(BaseEstimator):
         *,
         seed: int = 0,
         ensemble: int = 1,
+        cross: bool = False,
         calibrate: str = "temperature",
         device: str = "cpu",
         **settings: Any,
@@ -80,6 +82,7 @@ class Model(BaseEstimator):
         self.method = method
         self.seed = seed
         self.ensemble = ensemble
+        self.cross = cross
         self.calibrate = calibrate
         self.device = device
         self.settings = settings
@@ -137,26 +140,32 @@ class Model(BaseEstimator):
         data = to_dataset(data, target=y)
         check_trainable(data)
         self._check_kind(data.task)
-        parts = self._parts(data, valid)
+        if self.cross and valid is not None:
+            raise SettingError(
+                "with cross=on members validate each other's rows; validation rows were given, too; "
+                "leave out one of them"
+            )
+        held = self._held_out(data, valid)
         self.task_, self.modalities_ = data.task, data.modalities
         if self.task_.is_classification:
             self.classes_ = np.arange(max(2, len(self.task_.classes)))
-        self.rows_ = {name: part.row_id for name, part in parts.items()}
+        self.rows_ = held.ids
         self.n_features_in_ = len(data.modalities)
         self.members_ = []
         with naming_rows(data):
             for number in range(int(self.ensemble)):
-                rows = self._member_rows(parts, data, number)
+                rows = held.of_member(number)
                 self.members_.append(self._member(number, rows, folder, progress))
-            self.temperature_ = self._calibrated(parts["calibration"])
+            self.temperature_ = None
+            if self._calibrates(self.task_):
+                self.temperature_ = fit_temperature(held, self.members_, device=self.device)
         return self
 
     def _check(self) -> None:
         name, inline = parse_method(self.method)
         for key, default in _OWN.items():
             coerce(key, getattr(self, key), default)
-        if int(self.ensemble) < 1:
-            raise SettingError(f"ensemble must be at least 1; got {self.ensemble}; change it")
+        amodal.errors.at_least(2 if self.cross else 1, ensemble=int(self.ensemble))
         if self.calibrate not in CALIBRATE:
             raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
         resolve_settings(get_method(name), {**inline, **self.settings})
@@ -175,42 +184,17 @@ class Model(BaseEstimator):
                 f"sequence; got ensemble {self.ensemble}; use 1"
             )
 
-    def _parts(self, data: Dataset, valid: Any) -> dict[str, Dataset]:
-        calibrated = self.calibrate != "none" and data.task.kind != "sequence"
-        if valid is not None:
-            held = to_dataset(valid, modalities=data.modalities, task=data.task)
-            half = split_development(held, seed=self.seed, valid=0.5, calibration=0.0)
-            if not calibrated:
-                return {"train": data, "valid": held, "calibration": held[:0]}
-            return {
-                "train": data,
-                "valid": held[half["valid"]],
-                "calibration": held[half["train"]],
-            }
-        share = 0.125 if calibrated else 0.0
-        rows = split_development(data, seed=self.seed, valid=0.125, calibration=share)
-        return {name: data[index] for name, index in rows.items()}
+    def _held_out(self, data: Dataset, valid: Any) -> HeldOut:
+        calibrated = self._calibrates(data.task)
+        if self.cross:
+            return HeldOut.crossed(data, int(self.ensemble), seed=self.seed)
+        if valid is None:
+            return HeldOut.drawn(data, seed=self.seed, calibrated=calibrated)
+        held = to_dataset(valid, modalities=data.modalities, task=data.task)
+        return HeldOut.given(data, held, seed=self.seed, calibrated=calibrated)
 
-    def _member_rows(
-        self, parts: dict[str, Dataset], data: Dataset, number: int
-    ) -> dict[str, Dataset]:
-        """Member 0 has the model's own split; the others draw validation rows of their own.
-
-        "both" are training and validation rows; missing where `data` lacks the latter.
-        """
-        train, valid = parts["train"], parts["valid"]
-        if not np.isin(valid.row_id, data.row_id).all():
-            return {"train": train, "valid": valid}
-        pool = data[np.isin(data.row_id, np.concatenate([train.row_id, valid.row_id]))]
-        if number > 0:
-            rows = split_development(
-                pool,
-                seed=seed_of(self.seed, "valid", number) % 2**32,
-                valid=len(valid) / len(pool),
-                calibration=0.0,
-            )
-            train, valid = pool[rows["train"]], pool[rows["valid"]]
-        return {"train": train, "valid": valid, "both": pool}
+    def _calibrates(self, task: Task) -> bool:
+        return self.calibrate != "none" and task.kind != "sequence"
 
     def _member(
         self,
@@ -237,23 +221,6 @@ class Model(BaseEstimator):
         if place is not None:
             finish_member(member, place)
         return member
-
-    def _calibrated(self, rows: Dataset) -> Temperature | None:
-        """Fits the temperature on rows set aside, as they are and with some modalities lost."""
-        rows = rows[rows.labelled]
-        if self.calibrate == "none" or self.task_.kind == "sequence" or len(rows) == 0:
-            return None
-        copies = [rows]
-        copies += [make_shift("mcar", rate, seed=self.seed)(rows) for rate in _CALIBRATION_LOSS]
-        found = Prediction.concat([self._mixture(copy) for copy in copies])
-        target = torch.as_tensor(np.concatenate([copy.target for copy in copies]))
-        weight = np.concatenate(
-            [
-                (np.ones(len(rows)) if rows.weight is None else rows.weight) * share
-                for share in (1.0, *[1.0 / len(_CALIBRATION_LOSS)] * len(_CALIBRATION_LOSS))
-            ]
-        )
-        return Temperature.fit(found, target, self.members_[0].base, weight=weight)
 
     # -- predict ----------------------------------------------------------------------------------
 

@@ -122,6 +122,13 @@ def write_table(table: pa.Table, path: str | Path) -> Path:
 
     Raises:
         SettingError, StorageError: see `check_table_path`; or it cannot be written.
+
+    >>> import pyarrow as pa
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_table(pa.table({"mean": [0.5, None]}), f"{folder}/p.csv")
+    ...     path.read_text().splitlines()
+    ['"mean"', '0.5', '']
     """
     import pyarrow.csv as csv
     import pyarrow.parquet as pq

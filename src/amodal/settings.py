@@ -131,6 +131,11 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
     Raises:
         UnknownNameError: a name that the method has no setting for.
         SettingError: a value of the wrong type or out of range.
+
+    >>> from amodal.methods import get_method
+    >>> found = resolve_settings(get_method("aum"), {"width": "8", "epochs": "3"})
+    >>> found.encoder.width, found.train.epochs
+    (8, 3)
     """
     own = method.settings()
     if not hasattr(method, "stages"):

@@ -30,7 +30,8 @@ Modalities = Annotated[
     str | None, typer.Option(help="Which modalities to make, separated by commas; all by default.")
 ]
 Split = Annotated[
-    str | None, typer.Option(help="What stays on one side: patient, row, and for eicu hospital.")
+    str | None,
+    typer.Option(help="What stays on one side: patient, row; eicu: hospital, region."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the split and of --mask-labels.")]
 MaskLabels = Annotated[

@@ -147,7 +147,7 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise SettingError(
                 f"a setting of a study is written [METHOD.]KEY=VALUE; got {key!r}; write it so"
             )
-        family = "*" if name in ("ensemble", "calibrate") else "neural"
+        family = "*" if name in ("ensemble", "cross", "calibrate") else "neural"
         typed = parse_method(f"_:{name}={value}")[1]
         found.setdefault(method or family, {}).update(typed)
     return found

@@ -28,6 +28,14 @@ class RawFiles:
 
     Raises:
         StorageError: neither is there, or the zip is damaged.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "train").mkdir()
+    ...     _ = Path(folder, "train", "answers.txt").write_text("yes")
+    ...     raw = RawFiles(folder)
+    ...     raw.names, raw.read("train/answers.txt"), raw.below("answers.txt")
+    (['train/answers.txt'], b'yes', 'train/')
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -98,6 +106,10 @@ class Media:
     Raises:
         UnknownNameError: another choice for what is unreadable.
         SettingError: files of a zip cannot be read in place.
+
+    >>> Media(Path("out")).add("a.png", b"no picture", "image")
+    Traceback (most recent call last):
+    amodal.errors.DataError: files of a collection must be readable; a.png is not: the file is of ...
     """
 
     def __init__(

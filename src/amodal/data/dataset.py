@@ -47,6 +47,8 @@ class Dataset:
         provenance: where the data came from and how they were made (JSON).
         references: ``object[n]`` a tuple of texts per row, each of them a right answer; empty where a
             row has none. What a ``sequence`` task predicts.
+        facts: name -> ``str[n]``: what is known of the rows beside the modalities (sex, hospital),
+            "" where unknown. No method reads them; studies report by them.
 
     Raises:
         DataError: lengths differ, row ids repeat, infinities, an index out of range.
@@ -67,10 +69,13 @@ class Dataset:
     weight: np.ndarray | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     references: np.ndarray | None = None
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
             object.__setattr__(self, name, freeze_column(name, getattr(self, name)))
+        facts = {str(k): freeze_column("facts", x) for k, x in self.facts.items()}
+        object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "modalities", tuple(self.modalities))
         values = {k: freeze_values(self._kind(k), v) for k, v in self.values.items()}
         object.__setattr__(self, "values", values)
@@ -166,7 +171,8 @@ class Dataset:
             name: None if (x := getattr(self, name)) is None else x[rows] for name in _COLUMNS[1:]
         }
         values = {name: v.take(rows) for name, v in self.values.items()}
-        return replace(self, values=values, row_id=row_id, **columns)
+        facts = {name: x[rows] for name, x in self.facts.items()}
+        return replace(self, values=values, row_id=row_id, facts=facts, **columns)
 
     def modality(self, name: str) -> Modality:
         """The modality called `name`.
@@ -224,6 +230,8 @@ class Dataset:
         for name in _COLUMNS:
             if name != "references" or self.references is not None:
                 hash_array(digest, name, getattr(self, name))
+        for name, column in sorted(self.facts.items()):
+            hash_array(digest, f"fact:{name}", column)
         for name in self.names:
             v = self.values[name]
             data = {k: contents(x) for k, x in v.data.items()} if self._is_media(name) else v.data

@@ -22,6 +22,20 @@ def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | l
 
     Raises:
         DataError: a target that does not fit the task.
+
+    Returns:
+        Both None where the spec has no target; else the task, and ``[n]`` (``[n, labels]``).
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.data.spec import parse_spec
+    >>> raw = {"rows": {"file": "a.csv", "target": "days", "threshold": 3}, "modality": {"x": {}}}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("days\\n3\\n3.1\\n")
+    ...     spec = parse_spec(raw, Path(folder))
+    ...     task, target = read_target(spec.rows, Rows(spec.rows))
+    >>> task.classes, target.tolist()
+    (('<= 3', '> 3'), ['<= 3', '> 3'])
     """
     if spec.target is None:
         return None, None

@@ -58,9 +58,8 @@ class Attention(NeuralMethod):
         logits = logits.masked_fill(~batch.present, torch.finfo(logits.dtype).min)
         alpha = logits.softmax(1) * batch.present
         fused = (alpha.to(hidden.dtype)[..., None] * self.value(hidden)).sum(1)
-        evidence = self.evidence(batch).to(fused.dtype)
         if self.text_head is not None:
-            both = torch.stack([fused, evidence], 1)
+            both = torch.stack([fused, self.evidence(batch).to(fused.dtype)], 1)
             there = batch.present.any(1, keepdim=True).expand(-1, 2)
             return self.text_head.memory(both, there, batch.present), {"reliance": alpha}
-        return self.head(torch.cat([fused, evidence], 1)), {"reliance": alpha}
+        return self.head(self.with_evidence(fused, batch)), {"reliance": alpha}

@@ -321,6 +321,11 @@ class NeuralMethod(nn.Module):
             return self.base.new_zeros(len(batch), self.width)
         return self.pattern(batch)
 
+    def with_evidence(self, x: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n e"]:
+        """[x ; evidence of what was not measured], in the dtype of x: what heads read."""
+        evidence = self.evidence(batch).to(x.dtype).expand(*x.shape[:-1], -1)
+        return torch.cat([x, evidence], -1)
+
     def finish(
         self, params: Float[Tensor, "n p"], present: Bool[Tensor, "n m"], **fields: Any
     ) -> Prediction:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
 from amodal.types import Task
@@ -59,8 +59,7 @@ class Boosting(ClassicMethod):
 
     def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:
         super().__init__(task, **settings)
-        if trees < 1:
-            raise SettingError(f"trees must be at least 1; got {trees}; change it")
+        at_least(1, trees=trees)
         self.trees = trees
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:

@@ -51,8 +51,7 @@ class Concat(NeuralMethod):
             return self.side_by_side(batch), {}
         hidden = self.encode(batch)
         filled = torch.where(batch.present[..., None], hidden, self.absent.to(hidden.dtype))
-        evidence = self.evidence(batch).to(hidden.dtype)
-        return self.head(torch.cat([filled.flatten(1), evidence], 1)), {}
+        return self.head(self.with_evidence(filled.flatten(1), batch)), {}
 
     def side_by_side(self, batch: Batch) -> Tensor:
         """The tokens of all modalities and what was not measured, as a memory; absent ones absent.

@@ -28,6 +28,7 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
 
+_REPLACED = 0.5  # of the noisy ones, those that tell nothing at all
 _KEPT = 20_000  # rows from which it is counted how many prototypes are in use
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
@@ -86,8 +87,8 @@ class IMRO(NeuralMethod):
         weights: what scales attention: ``reliability`` (R), ``information`` (I alone), ``certainty``
             (1 / (H + eps) alone), ``uniform`` (plain attention), or ``gate`` (a network that learns
             the shares from the task).
-        corrupt: chance that a modality's numbers get noise in training, so that heads learn what
-            noise tells: nothing; 0 for none.
+        corrupt: chance that a modality gets noise in training (`amodal.nn.corruption`), half of
+            those nothing but noise, so that heads learn what noise tells: nothing; 0 for none.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
@@ -201,19 +202,18 @@ class IMRO(NeuralMethod):
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
         fused = self.fusion(seen.encoded, seen.index, shares, meter=meter)
-        evidence = self.evidence(batch).to(fused.dtype)
         if self.text_head is not None:
-            tokens = torch.cat([fused, evidence[:, None]], 1)
-            there = batch.present.any(1, keepdim=True).expand(tokens.shape[:2])
-            return self.text_head.memory(tokens, there, batch.present)
-        return full(self.head(torch.cat([fused.flatten(1), evidence], 1)))
+            evidence = self.evidence(batch).to(fused.dtype)[:, None]
+            there = batch.present.any(1, keepdim=True).expand(-1, fused.shape[1] + 1)
+            return self.text_head.memory(torch.cat([fused, evidence], 1), there, batch.present)
+        return full(self.head(self.with_evidence(fused.flatten(1), batch)))
 
     # -- objective --------------------------------------------------------------------------------
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         severity = None
         if self.corrupt:
-            batch, severity = corrupted(batch, share=self.corrupt)
+            batch, severity = corrupted(batch, share=self.corrupt, replaced=_REPLACED)
         seen = self.look(batch)
         if self.training:
             self.prototypes.track(mr.to_rows(seen.pooled.detach(), seen.index), seen.index >= 0)

@@ -86,7 +86,7 @@ class MISA(NeuralMethod):
     def _decode(self, common: Tensor, own: Tensor, batch: Batch) -> Float[Tensor, "n p"]:
         there = torch.cat([batch.present, batch.present], 1)
         fused = select_present(self.body(torch.cat([common, own], 1), there), there).flatten(1)
-        return self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1))
+        return self.head(self.with_evidence(fused, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         _, common, own = self.parts(batch)

@@ -89,7 +89,7 @@ class ShaSpec(NeuralMethod):
 
     def _decode(self, shared: Tensor, specific: Tensor, batch: Batch) -> Float[Tensor, "n p"]:
         filled = self.fill(shared, specific, batch.present).flatten(1)
-        return self.head(torch.cat([filled, self.evidence(batch).to(filled.dtype)], 1))
+        return self.head(self.with_evidence(filled, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(*self.features(batch), batch), {}

@@ -1,7 +1,8 @@
 """Metrics as pure functions of arrays, with bootstrap intervals.
 
 `score` is the front door; the functions themselves are in `discrimination`, `calibration`,
-`regression`, `selective`, `multilabel`, `sequence` and `reliability`.
+`decomposition`, `regression`, `selective`, `multilabel`, `sequence` and `reliability`. For clinical
+use: `decision`, `sample_size`, `tipping`, and `random_effects` over sites.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from amodal.metrics.intervals import (
     bootstrap,
     paired_bootstrap,
 )
+from amodal.metrics.meta import RandomEffects, random_effects
 from amodal.metrics.metric import KINDS, Metric
 from amodal.metrics.registry import METRICS, default_metrics, select
 
@@ -29,10 +31,12 @@ __all__ = [
     "Difference",
     "Interval",
     "Metric",
+    "RandomEffects",
     "bootstrap",
     "compare",
     "default_metrics",
     "paired_bootstrap",
+    "random_effects",
     "score",
     "select",
 ]

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amodal.errors import SettingError, unknown_name
-from amodal.metrics import calibration, discrimination, multilabel, regression, selective, sequence
+from amodal.metrics import (
+    calibration,
+    decomposition,
+    discrimination,
+    multilabel,
+    regression,
+    selective,
+    sequence,
+)
 from amodal.metrics.metric import KINDS, Metric, of_mean, of_mean_std, of_probability
 
 __all__ = ["METRICS", "default_metrics", "select"]
@@ -94,6 +102,16 @@ METRICS: dict[str, Metric] = {
         of_probability(calibration.ece, multilabel.ece),
         _CLASSES,
         "ECE",
+        "0 to 1, above 0 by noise alone",
+        higher_is_better=False,
+        ideal=0.0,
+        interval="centred",
+    ),
+    "classwise_ece": Metric(
+        "classwise_ece",
+        of_probability(decomposition.classwise_ece),
+        ("multiclass",),
+        "Class-wise ECE",
         "0 to 1, above 0 by noise alone",
         higher_is_better=False,
         ideal=0.0,

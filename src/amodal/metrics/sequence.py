@@ -56,7 +56,8 @@ def of_texts(statistics: Statistics, combine: Combine = share) -> Callable[..., 
                 "of references. Hand in both of the same rows."
             )
         rows, single = check_weight(weight, len(texts))
-        found = np.asarray(statistics(texts, y), dtype=np.float64).reshape(len(texts), -1)
+        found = np.asarray(statistics(texts, y), dtype=np.float64)
+        found = found[:, None] if found.ndim == 1 else found
         with np.errstate(divide="ignore", invalid="ignore"):
             values = combine(rows @ found, rows.sum(1))
         return float(values[0]) if single else values

@@ -147,6 +147,9 @@ def log_ratio(
     its references, each drawn for itself: sum_w f_i(w) [log q_k(w | x_ik) - log p_k(w)], with f_i the
     shares of tokens in them.
 
+    >>> task, sure = Task("binary"), torch.tensor([[[3.0]], [[3.0]]])  # log odds of 1
+    >>> log_ratio(task, sure, torch.zeros(1, 1), torch.tensor([1.0, 0.0])).sign().flatten().tolist()
+    [1.0, -1.0]
     >>> from amodal.vocabulary import END, SPECIALS, Vocabulary
     >>> task = Task("sequence", vocabulary=Vocabulary("words", (*SPECIALS, "a"), 1))
     >>> even, sure = torch.zeros(1, 5), torch.tensor([[[-99.0, -99.0, 0.0, -99.0, 0.0]]])

@@ -63,19 +63,21 @@ class State:
     """What a decoder keeps between tokens: keys and values, layer by layer.
 
     Args:
-        memory: of what is read: ``[b, heads, s + 1, d / heads]`` each.
-        there: ``Bool[b, s + 1]`` which of it is there.
-        past: of the tokens written so far; None before the first.
+        memory: of what is read: ``[n, heads, s + 1, d / heads]`` each. Texts that read the same
+            stand together and share it: there are b texts, a multiple of n.
+        there: ``Bool[n, s + 1]`` which of it is there.
+        past: of the tokens written so far, ``[b, heads, t, d / heads]``; None before the first.
     """
 
     memory: tuple[tuple[Tensor, Tensor], ...]
     there: Bool[Tensor, "b s"]
     past: tuple[tuple[Tensor, Tensor], ...] | None = None
 
-    def rows(self, rows: Int[Tensor, " b"]) -> State:
-        """The state of other texts, in another order; `rows` may repeat."""
+    def rows(self, rows: Int[Tensor, " n"], texts: Int[Tensor, " b"] | None = None) -> State:
+        """The state of other rows and of their texts (None: one each); both may repeat."""
+        texts = rows if texts is None else texts
         memory = tuple((k[rows], v[rows]) for k, v in self.memory)
-        past = None if self.past is None else tuple((k[rows], v[rows]) for k, v in self.past)
+        past = None if self.past is None else tuple((k[texts], v[texts]) for k, v in self.past)
         return State(memory, self.there[rows], past)
 
 
@@ -114,10 +116,15 @@ class _Block(nn.Module):
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=past is None)
         x = x + self._drop(self.mix(mixed.transpose(1, 2).flatten(2)))
-        ask = self.split(self.ask(self.cross(x)))
-        read = F.scaled_dot_product_attention(ask, *memory, attn_mask=there[:, None, None])
-        x = x + self._drop(self.take(read.transpose(1, 2).flatten(2)))
+        x = x + self._drop(self.take(self._read(self.ask(self.cross(x)), memory, there)))
         return x + self._drop(self.feed(x)), (k, v)
+
+    def _read(self, ask: Tensor, memory: tuple[Tensor, Tensor], there: Tensor) -> Tensor:
+        """Attention to the memory; texts that share one ask it together."""
+        each = max(1, len(ask) // max(1, len(there)))
+        together = self.split(ask.unflatten(0, (-1, each)).flatten(1, 2) if each > 1 else ask)
+        read = F.scaled_dot_product_attention(together, *memory, attn_mask=there[:, None, None])
+        return read.transpose(1, 2).flatten(2).reshape(ask.shape)
 
     def _drop(self, x: Tensor) -> Tensor:
         return drop(x, self.dropout, self.training, by=self)

@@ -82,7 +82,6 @@ def beam_search(
     search = _Search(decoder, len(memory), beam, alpha, like=memory)
     state = decoder.start(memory, there)
     active = torch.arange(len(memory), device=memory.device)
-    state = state.rows(active.repeat_interleave(beam))
     token = torch.full((len(active) * beam, 1), BEGIN, device=memory.device)
     for place in range(decoder.length + 1):
         if not len(active):
@@ -90,7 +89,7 @@ def beam_search(
         told, state = decoder.step(token, state, at=place)
         origin, going = search.advance(told[:, 0], active, place)
         kept = (origin + beam * torch.arange(len(active), device=origin.device)[:, None])[going]
-        state, active = state.rows(kept.flatten()), active[going]
+        state, active = state.rows(going.nonzero()[:, 0], kept.flatten()), active[going]
         token = search.ids[active, :, place].reshape(-1, 1)
     return Found(search.done_ids, search.done_score, search.done_log_prob)
 

@@ -28,20 +28,32 @@ from amodal.report.content import (
     settings_facts,
     value_grid,
 )
+from amodal.report.curves import decision_panels, risk_panels
 from amodal.report.differences import difference_panels
-from amodal.report.facts import facts_of
+from amodal.report.facts import Facts, facts_of
 from amodal.report.figures import curve_panels
+from amodal.report.further import (
+    alert_grid,
+    calibration_grid,
+    characteristic_grid,
+    sample_size_words,
+    site_grid,
+    subgroup_grid,
+    tipping_grid,
+)
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
+from amodal.report.tripod import checklist, checklist_grid
 from amodal.report.words import limits, summary
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
+from amodal.study.further import Further, further_of, write_further
 from amodal.study.pooling import Pool
-from amodal.study.results import read_results
+from amodal.study.results import Results, read_results
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
-from amodal.study.tables import write_tables
+from amodal.study.tables import write_csv, write_tables
 
 __all__ = ["build_report"]
 
@@ -87,19 +99,42 @@ def build_report(
         )
     pool = Pool(results)
     pool.fill(jobs=results.plan.jobs, progress=progress)
-    content = _content(pool)
+    further = further_of(pool, progress=progress)
+    listed = checklist(results, further)
+    content = _content(pool, facts_of(pool)) | _further(results, further)
+    content["checklist"] = checklist_grid(listed)
     out = results.folder / "report"
     for figure in _figures(content):
         figure.save(out / "figures")
-    content["tables"] = [path.name for path in write_tables(pool, out / "tables")]
+    tables = [*write_tables(pool, out / "tables"), *write_further(further, out / "tables")]
+    tables.append(write_csv(out / "tables" / "tripod_ai.csv", listed))
+    content["tables"] = [path.name for path in tables]
     page = _environment().get_template("template.html.j2").render(**content)
     return put_file(out / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
 
 
-def _content(pool: Pool) -> dict[str, Any]:
-    """Everything that the template names."""
+def _further(results: Results, further: Further) -> dict[str, Any]:
+    """What the template names of calibration under absence and clinical usefulness."""
+    return {
+        "risk": risk_panels(results, further.risk_coverage),
+        "calibrated": calibration_grid(results, further.calibration),
+        "decision": decision_panels(results, further.decision_curves),
+        "alerts": alert_grid(results, further.alerts) if further.alerts else None,
+        "subgroups": subgroup_grid(results, further.subgroups) if further.subgroups else None,
+        "sites": site_grid(further.sites) if further.sites else None,
+        "sites_held_out": bool(further.sites and further.sites[0]["held_out"]),
+        "sample_size": sample_size_words(further.sample_size),
+        "tipping": tipping_grid(results, further.tipping) if further.tipping else None,
+        "characteristics": (
+            characteristic_grid(further.characteristics) if further.characteristics else None
+        ),
+    }
+
+
+def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
+    """Everything else that the template names."""
     results = pool.results
-    facts, modalities = facts_of(pool), results.data["modalities"]
+    modalities = results.data["modalities"]
     reliability = reliability_rows(results)
     shown = [m for m in results.metrics if m not in HIDDEN and _known(pool, m)]
     natural = any(m["not_measured"] for m in modalities)
@@ -175,7 +210,8 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    return [*parts, *content["calibration"], *content["reliability"]]
+    more = [content[name] for name in ("calibration", "risk", "decision", "reliability")]
+    return [*parts, *(x for drawings in more for x in drawings)]
 
 
 def _mechanisms(pool: Pool) -> list[tuple[str, str]]:

@@ -40,6 +40,13 @@ class AbsenceShift(Shift):
         modalities: names of the modalities concerned; None for all.
         keep_one: a row that has something present and would lose all of it keeps one modality,
             chosen at random; the rate that comes out is then below the one asked for.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((100, 1))})
+    >>> few, many = (Mcar(rate).draw(d).lost for rate in (0.3, 0.5))
+    >>> bool((few <= many).all())
+    True
+    >>> Mcar(1.0, keep_one=True)(d).present.all(axis=0).tolist()
+    [True]
     """
 
     keep_one: bool = False

@@ -6,6 +6,7 @@ Layout of a study's folder::
     data/<fingerprint>.json  what the data consist of
     shifts/<id>.parquet      which pairs were lost: one file per mechanism, rate and seed
     fits/<id>/               a fitted model (`amodal.load` reads it) and fit.json
+    cohort/<id>.*            columns by which results are told apart, and characteristics of the rows
     evaluations/<id>.json    metrics of one model under one pattern of loss; names its fit
     predictions/<id>.parquet the predictions behind them
     */<id>.failed.json       one line on what went wrong; tried again at the next run
@@ -20,8 +21,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import amodal
 from amodal.data.source import open_dataset
+from amodal.data.splits import assign_splits
 from amodal.errors import AmodalError, SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
@@ -29,6 +33,7 @@ from amodal.model import Model
 from amodal.settings import parse_method, resolve_settings
 from amodal.shifts import AbsenceShift, make_shift, shift_class
 from amodal.study.cells import Job, Pattern, expand, merge_settings
+from amodal.study.cohort import cohort_columns, write_cohort
 from amodal.study.describe import describe_data
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.plan import Plan
@@ -54,6 +59,9 @@ class Outcome:
         ran: evaluations finished by this run.
         failed: (cell, one line) of those that did not work.
         left: evaluations that failed in an earlier run and were not tried again.
+
+    >>> Outcome(Path("study"), 10, 3, (("mean-s0", "no rows"),), left=2).skipped
+    4
     """
 
     folder: Path
@@ -102,6 +110,7 @@ def run_study(
     jobs = expand(plan, models, data=fingerprint, version=version)
     sweep_stale(folder)
     write_head(folder, plan, jobs, description=describe_data(data))
+    write_cohort(folder, plan, data, parts=_parts(plan, data))
     _draw_patterns(folder, data, jobs)
     if rerun == "all":
         _forget(folder, jobs)
@@ -118,6 +127,15 @@ def run_study(
         failed += [(done.cell, done.error)] if done.error else []
         report(finished + ran, cells, done.describe())
     return Outcome(folder, cells, ran, tuple(failed), left)
+
+
+def _parts(plan: Plan, data: Any) -> dict[str, Any] | None:
+    """Rows of development and test under the first seed; None under folds, where all are both."""
+    if plan.folds > 1:
+        return None
+    parts = assign_splits(data, seed=plan.seeds[0])
+    test = parts.pop("test")
+    return {"development": np.concatenate(list(parts.values())), "test": test}
 
 
 def _open_folder(folder: Path) -> Path:
@@ -155,6 +173,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
                 f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
             )
         _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
+    cohort_columns(plan, data)
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]

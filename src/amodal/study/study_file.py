@@ -37,6 +37,13 @@ def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) 
         StorageError: the file cannot be read.
         SettingError: it is no TOML, a value has no meaning, or a field that a plan needs lacks.
         UnknownNameError: a field that plans do not have, with the nearest known name.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "s.toml").write_text('data = "builtin:digits"\\nmethods = ["mean"]\\n')
+    ...     plan = read_study_file(Path(folder, "s.toml"), {"rates": [0, 0.2]})
+    >>> plan.methods, plan.rates
+    (('mean',), (0.0, 0.2))
     """
     path = Path(path)
     try:

@@ -49,7 +49,12 @@ class Done:
 
 
 def pattern_path(folder: Path, pattern: Pattern) -> Path:
-    """Where a pattern of loss is kept."""
+    """Where a pattern of loss is kept.
+
+    >>> pattern = Pattern("mcar", 0.5, 0, False, data="x", version="1")
+    >>> pattern_path(Path("study"), pattern).name == f"{pattern.id}.parquet"
+    True
+    """
     return folder / "shifts" / f"{pattern.id}.parquet"
 
 
@@ -58,6 +63,13 @@ def split_rows(data: Dataset, fit: Fit) -> tuple[Dataset, Dataset]:
 
     One split per seed as `assign_splits` draws it, or fold `fit.fold` of `folds`: both depend on
     the data, the seed and the fold alone.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((20, 1))}, [0, 1, np.nan, 1] * 5)
+    >>> none = Pattern("none", 0.0, 0, False, "x", "1")
+    >>> test = [split_rows(d, Fit("mean", "mean", {}, 0, f, 4, none, "x", "1"))[1] for f in range(4)]
+    >>> rows = np.concatenate([part.row_id for part in test])
+    >>> len(rows), len(set(rows))  # every labelled row is tested once
+    (15, 15)
     """
     if fit.folds > 1:
         train, test = folds(data, fit.folds, seed=fit.seed)[fit.fold]
@@ -186,7 +198,13 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
-    """``Bool[n, m]``: the pairs of `data` that `pattern` loses, joined by row id and name."""
+    """``Bool[n, m]``: the pairs of `data` that `pattern` loses, joined by row id and name.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((2, 1))}, rows={"row_id": ["p", "q"]})
+    >>> pattern = LossPattern.measure(d, np.array([[True], [False]]), requested=0.5)
+    >>> lost_pairs(pattern, d[::-1]).tolist()
+    [[False], [True]]
+    """
     place = {row: k for k, row in enumerate(pattern.row_id.tolist())}
     rows = [place[row] for row in data.row_id.tolist()]
     return pattern.lost[rows][:, [pattern.names.index(name) for name in data.names]]
