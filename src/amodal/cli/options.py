@@ -15,9 +15,12 @@ __all__ = [
     "Data",
     "Device",
     "Json",
+    "Mechanisms",
+    "Methods",
     "Metrics",
     "Run",
     "Settings",
+    "StudyData",
     "check_device",
     "many",
     "numbers",
@@ -29,6 +32,17 @@ DEVICES = ("cpu", "cuda", "mps", "auto")
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A prepared folder, or builtin:NAME.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `amodal train` wrote.")]
+StudyData = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA|FILE.toml",
+        help="A prepared folder, builtin:NAME, or a study file; options win over the file.",
+    ),
+]
+Methods = Annotated[str | None, typer.Option(help="Names or name:key=value:..., with commas.")]
+Mechanisms = Annotated[
+    str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Metrics = Annotated[str, typer.Option(help="Names, with commas; those of the task if left out.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.failures import UNFINISHED
-from amodal.cli.options import many, numbers
+from amodal.cli.options import Mechanisms, Methods, StudyData, many, numbers
 from amodal.cli.show import heading, next_step
 from amodal.errors import SettingError
 
@@ -22,23 +22,13 @@ _FEW = 5
 
 
 def study(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA|FILE.toml",
-            help="A prepared folder, builtin:NAME, or a study file; options win over the file.",
-        ),
-    ],
+    data: StudyData,
     out: Annotated[Path, typer.Option(help="The folder of the study.")],
-    methods: Annotated[
-        str | None, typer.Option(help="Names or name:key=value:..., with commas.")
-    ] = None,
+    methods: Methods = None,
     absent: Annotated[
         str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.3,0.5,0.7")
     ] = None,
-    mechanism: Annotated[
-        str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
-    ] = None,
+    mechanism: Mechanisms = None,
     seeds: Annotated[
         str | None, typer.Option(help="How many; or a list such as 0,5,7.", show_default="1")
     ] = None,

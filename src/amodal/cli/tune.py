@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amodal.cli.failures import UNFINISHED
-from amodal.cli.options import many, numbers
+from amodal.cli.options import Mechanisms, Methods, StudyData, many, numbers
 from amodal.cli.show import heading, next_step, shown, table
 from amodal.cli.study import settings_by_method
 from amodal.settings import told_spec
@@ -20,17 +20,9 @@ __all__ = ["tune"]
 
 
 def tune(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA|FILE.toml",
-            help="A prepared folder, builtin:NAME, or a study file; options win over the file.",
-        ),
-    ],
+    data: StudyData,
     out: Annotated[Path, typer.Option(help="The folder of the search.")],
-    methods: Annotated[
-        str | None, typer.Option(help="Names or name:key=value:..., with commas.")
-    ] = None,
+    methods: Methods = None,
     trials: Annotated[int, typer.Option(min=0, help="Per method; 0: no limit.")] = 0,
     seconds: Annotated[
         float, typer.Option(min=0, help="Of trials, per method; 0: no limit.")
@@ -41,9 +33,7 @@ def tune(
     absent: Annotated[
         str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.5")
     ] = None,
-    mechanism: Annotated[
-        str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
-    ] = None,
+    mechanism: Mechanisms = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of split and search.")] = None,
     settings: Annotated[
         list[str],

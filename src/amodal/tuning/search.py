@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,8 @@ def _one(
     study.sampler = optuna.samplers.TPESampler(seed=drawn, n_startup_trials=_START)
     if not done:
         study.enqueue_trial(dict(defaults))
+    elif rest := _untried(space, done):
+        study.enqueue_trial(rest[drawn % len(rest)])
     trial = study.ask({name: _distribution(where) for name, where in space.items()})
     settings = dict(trial.params)
     started = time.perf_counter()
@@ -171,6 +174,16 @@ def _one(
     else:
         study.tell(trial, value)
     return Trial(len(done), settings, value, seconds, error)
+
+
+def _untried(space: Space, done: list[Trial]) -> list[dict[str, Any]]:
+    """What was not tried yet where settings can be counted, which then are tried once each."""
+    if size_of(space) is None:
+        return []
+    tried = {_key(t.settings) for t in done}
+    every = product(*(where.values for where in space.values()))
+    named = [dict(zip(space, values, strict=True)) for values in every]
+    return [settings for settings in named if _key(settings) not in tried]
 
 
 def _distribution(where: Range | Choice) -> Any:
