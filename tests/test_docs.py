@@ -147,7 +147,7 @@ def test_files_and_tests_that_are_named_exist(page: Path) -> None:
 @page_by_page
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if target.startswith("https://"):
+        if target.startswith(("https://", "http://")):
             continue
         name, _, anchor = target.partition("#")
         path = (page.parent / name).resolve() if name else page

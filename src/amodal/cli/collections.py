@@ -113,6 +113,25 @@ def daquar(
     show_dataset(prepare_daquar(raw, out, version=version, unreadable=unreadable), out)
 
 
+def mosi(
+    raw: Annotated[
+        Path, typer.Argument(metavar="RAW", help="An npz file, or the folder or zip of such files.")
+    ],
+    out: Out,
+    modalities: Annotated[
+        str, typer.Option(help="Some of transcript, text, audio, vision, video; all if left out.")
+    ] = "",
+    target: Annotated[
+        str, typer.Option(help="score (-3 to 3), or sign (whether it is positive).")
+    ] = "",
+) -> None:
+    """Prepare CMU-MOSI or CMU-MOSEI: the sentiment of utterances in videos, from npz files."""
+    from amodal.collections import prepare_mosi
+
+    chosen = [m.strip() for m in modalities.split(",") if m.strip()]
+    show_dataset(prepare_mosi(raw, out, modalities=chosen, target=target), out)
+
+
 COLLECTIONS: dict[str, tuple[Callable[..., None], str]] = {
     "digits3": (digits3, "Spoken and written digits with a clue, from FSDD recordings."),
     "easyvqa": (easyvqa, "easy-VQA, from its official files."),
@@ -120,6 +139,7 @@ COLLECTIONS: dict[str, tuple[Callable[..., None], str]] = {
     "flickr8k": (flickr8k, "Flickr8k, from its official files."),
     "vqa2": (vqa2, "VQA v2, from its official files and COCO pictures."),
     "daquar": (daquar, "DAQUAR, from its official files."),
+    "mosi": (mosi, "CMU-MOSI or CMU-MOSEI, from npz files of arrays."),
     "coco-captions": (coco_captions, "COCO captions, from its official files."),
 }
 """Name of the command -> its function, and what it does."""

@@ -8,6 +8,7 @@ from amodal.collections.daquar import prepare_daquar
 from amodal.collections.digits3 import prepare_digits3
 from amodal.collections.easyvqa import prepare_easyvqa
 from amodal.collections.flickr8k import prepare_flickr8k
+from amodal.collections.mosi import prepare_mosi
 from amodal.collections.vqa2 import prepare_vqa2
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "prepare_digits3",
     "prepare_easyvqa",
     "prepare_flickr8k",
+    "prepare_mosi",
     "prepare_vqa2",
 ]
