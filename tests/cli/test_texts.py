@@ -86,7 +86,7 @@ def test_prepare(call, tmp_path) -> None:
     )
     result = call("prepare", "files", tmp_path / "spec.toml", tmp_path / "out")
     assert result.code == 0, result.err
-    assert "target (sequence): texts per row 2" in result.out
+    assert "target (sequence)" in result.out
     assert "--method imro" in result.out
 
 
