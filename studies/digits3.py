@@ -17,14 +17,14 @@ from amodal.metrics import score
 from amodal.model import make_model
 from amodal.shifts import make_shift
 
-SIZES = "epochs=40:image_size=16:patch=16:max_seconds=1"
+SIZES = "epochs=60:image_size=16:patch=8:max_seconds=1"
 METHODS = (
-    "imro:corrupt=0.5",
+    "imro:corrupt=0.3",
     "imro:corrupt=0",
-    "imro:corrupt=0.5:entropy=0",
-    "imro:corrupt=0.5:information=0",
-    "imro:corrupt=0.5:weights=uniform",
-    "imro:corrupt=0.5:weights=gate",
+    "imro:corrupt=0.3:entropy=0",
+    "imro:corrupt=0.3:information=0",
+    "imro:corrupt=0.3:weights=uniform",
+    "imro:corrupt=0.3:weights=gate",
     "aum",
     "attention",
     "concat",

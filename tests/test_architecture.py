@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "amodal"
 BASE = {"types", "errors", "values", "vocabulary"}
 DATA = BASE | {"checks", "data"}
-METHODS = BASE | {"batch", "nn", "encoders", "methods"}
+METHODS = BASE | {"batch", "nn", "encoders", "methods", "space"}
 MODEL = (
     METHODS
     | DATA
@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "types": {"errors", "vocabulary"},
     "values": set(),
     "vocabulary": {"errors"},
+    "space": {"errors"},
     "checks": BASE,
     "media": BASE,
     "batch": BASE,
@@ -47,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "prediction_table": MODEL,
     "testing": MODEL,
     "study": MODEL | {"disclosure"},
+    "tuning": MODEL | {"study"},
     "report": {"study", "metrics", "errors", "types", "settings", "disclosure"},
     "cli": MODEL
     | {
@@ -54,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "evaluation",
         "prediction_table",
         "study",
+        "tuning",
         "report",
         "clinical",
         "collections",
@@ -128,6 +131,7 @@ def test_torch_stays_in_one_file_of_data() -> None:
         "amodal.shifts",
         "amodal.metrics",
         "amodal.study",
+        "amodal.tuning",
         "amodal.cli",
     ],
 )

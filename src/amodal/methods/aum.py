@@ -23,6 +23,7 @@ from amodal.nn.grouped import GroupedLinear, GroupedMLP
 from amodal.nn.losses import contrast, drop_to_subset, mix_params
 from amodal.nn.oddness import ODDNESS, Oddness
 from amodal.nn.patient_graph import PatientGraph
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
@@ -102,6 +103,11 @@ class AUM(NeuralMethod):
     stages = 2
     reports = ("reliability", "reliance", "conflict")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "beta": Range(0.0001, 0.01, log=True),
+        "contrast": Range(0.002, 0.2, log=True),
+    }
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from amodal.errors import SettingError, unknown_name
 from amodal.methods.sequence import DecoderSettings, TextHead
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
+from amodal.space import Choice, Range, Space
 from amodal.types import Modality, Task
 from amodal.values import Values
 from amodal.vocabulary import PAD
@@ -189,6 +190,13 @@ class NeuralMethod(nn.Module):
     """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether rows without a label teach it anything (``unlabelled=true``)."""
+    search_space: ClassVar[Space] = {
+        "lr": Range(3e-4, 1e-2, log=True),
+        "width": Choice((16, 32, 64)),
+        "dropout": Range(0.05, 0.6),
+        "weight_decay": Range(0.01, 5.0, log=True),
+    }
+    """Where `amodal tune` looks for settings."""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
+from amodal.space import Choice, Space
 from amodal.types import Task
 
 __all__ = ["Boosting"]
@@ -55,6 +56,10 @@ class Boosting(ClassicMethod):
     reference: ClassVar[str] = "Ke et al., LightGBM, NeurIPS (as in scikit-learn)"
     year: ClassVar[int] = 2017
     folds: ClassVar[int] = 3
+    search_space: ClassVar[Space] = {
+        **ClassicMethod.search_space,
+        "trees": Choice((200, 500, 1000)),
+    }
     stops: ClassVar[bool] = True
 
     def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:

@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
+from amodal.space import Choice, Space
 from amodal.types import Task
 
 __all__ = ["Forest"]
@@ -38,6 +39,10 @@ class Forest(ClassicMethod):
     reference: ClassVar[str] = "Breiman, Random forests, Machine Learning 45"
     year: ClassVar[int] = 2001
     folds: ClassVar[int] = 3
+    search_space: ClassVar[Space] = {
+        **ClassicMethod.search_space,
+        "trees": Choice((100, 200, 500)),
+    }
 
     def __init__(self, task: Task, *, trees: int = 200, **settings: Any) -> None:
         super().__init__(task, **settings)

@@ -17,6 +17,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, shares
 from amodal.nn.grouped import GroupedMLP
 from amodal.nn.patient_graph import PatientGraph, even_edges
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["GRAPE", "drop_edges"]
@@ -56,6 +57,10 @@ class GRAPE(NeuralMethod):
     reference = "You et al., NeurIPS 2020"
     year = 2020
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "rebuild": Range(0.01, 1.0, log=True),
+    }
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP
 from amodal.nn.reliable_attention import ReliableTransformer
 from amodal.nn.stability import Meter
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["IMRO", "SCHEDULES", "Seen"]
@@ -102,6 +103,11 @@ class IMRO(NeuralMethod):
     reports = ("reliability", "reliance")
     tasks = ("binary", "multiclass", "multilabel", "regression", "sequence")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "entropy": Range(0.0001, 0.01, log=True),
+        "information": Range(0.1, 10.0, log=True),
+    }
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import Transformer
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["M3Care", "kernel", "squared_distances"]
@@ -67,6 +68,10 @@ class M3Care(NeuralMethod):
     reference = "Zhang et al., KDD 2022"
     year = 2022
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "stable": Range(0.001, 0.1, log=True),
+    }
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, shares
 from amodal.nn.losses import contrast, drop_to_subset
 from amodal.nn.patient_graph import PatientGraph, even_edges
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["MUSE"]
@@ -59,6 +60,10 @@ class MUSE(NeuralMethod):
     reference = "Wu et al., ICLR 2024"
     year = 2024
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "contrast": Range(0.1, 10.0, log=True),
+    }
 
     def __init__(
         self,

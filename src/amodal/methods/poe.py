@@ -18,6 +18,7 @@ from amodal.nn import gaussian
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
 from amodal.nn.losses import drop_to_subset, mix_params
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["PoE"]
@@ -64,6 +65,10 @@ class PoE(NeuralMethod):
     year = 2018
     reports = ("reliability", "reliance")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "beta": Range(0.0001, 0.01, log=True),
+    }
 
     def __init__(
         self,

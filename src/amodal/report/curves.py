@@ -20,6 +20,7 @@ __all__ = ["decision_panels", "risk_panels"]
 
 _FIRST, _LAST = "#0072B2", "#D55E00"
 _DASHES = ("-", (0, (5, 2)))
+_MOST = 8  # panels: those in focus first; the tables hold all
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -58,7 +59,7 @@ def _panels(
     style, points = looks(results.methods, results.focus), ends_of_study(results)
     drawn = []
     with mpl.rc_context(rc()):
-        for k, method in enumerate(results.methods):
+        for k, method in enumerate(results.methods[:_MOST]):
             own = {at: _of(rows, method, at) for at in points}
             own = {at: found for at, found in own.items() if found}
             if own:

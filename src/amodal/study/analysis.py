@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from amodal.errors import StorageError
 from amodal.metrics import Bootstrap, Interval
 from amodal.study.files import digest, put_json, read_json
 from amodal.study.pooling import Pool, concatenate
@@ -36,6 +37,7 @@ class Sample:
         pool: of the study; its members are what is resampled.
         cells: of one method at one point.
         keep: which rows of a seed's predictions count; None for all.
+        by_row: rows are resampled, not groups: where all belong to one group.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Sample:
         cells: Sequence[Cell],
         *,
         keep: Callable[[Predicted], np.ndarray] | None = None,
+        by_row: bool = False,
     ) -> None:
         by_seed: dict[int, list[Cell]] = defaultdict(list)
         for cell in cells:
@@ -52,7 +55,10 @@ class Sample:
         if keep is not None:
             every = [rows_of(p, keep(p)) for p in every]
         self.parts = every
-        self._pool = pool
+        self._by_row = by_row
+        self.members = pool.members
+        if by_row:
+            self.members = np.unique(np.concatenate([p.row_id for p in every]))
         self.replicates = min(pool.replicates, REPLICATES)
         self._known: list[list[np.ndarray]] | None = None
 
@@ -93,8 +99,9 @@ class Sample:
         return self._draw() if self._known is None else self._known
 
     def _draw(self) -> Iterator[list[np.ndarray]]:
-        member = [np.searchsorted(self._pool.members, p.unit) for p in self.parts]
-        draws = Bootstrap(len(self._pool.members), replicates=self.replicates)
+        unit = [p.row_id if self._by_row else p.unit for p in self.parts]
+        member = [np.searchsorted(self.members, x) for x in unit]
+        draws = Bootstrap(len(self.members), replicates=self.replicates)
         for block in draws.weights():
             yield [block[:, m] for m in member]
 
@@ -154,7 +161,7 @@ def kept_rows(
     if path.exists():
         try:
             return read_json(path, "a kept table")["rows"]
-        except Exception:
+        except (StorageError, KeyError):
             path.unlink(missing_ok=True)  # computed anew: nothing is lost
     rows = compute()
     put_json(path, {"rows": rows})

@@ -56,6 +56,7 @@ _PARTS = ("miscalibration", "discrimination", "uncertainty")
 def patterns_of(results: Results, at: At) -> dict[str, Callable[[Predicted], np.ndarray]]:
     """Name -> which rows: all, by reason of absence, and by the most frequent patterns of presence.
 
+    Patterns are told at the lowest and the highest rate of each mechanism, reasons at every rate.
     Only parts with at least `LEAST_ROWS` rows in every seed; all methods see the same ones.
     """
     method = max(results.methods, key=lambda m: len(results.units(m, at)))
@@ -66,7 +67,8 @@ def patterns_of(results: Results, at: At) -> dict[str, Callable[[Predicted], np.
     counts = Counter(text for cell in cells for text in _pattern(cell.predicted).tolist())
     every = "only " + " + ".join(cells[0].predicted.names)  # told by the first reason
     counts.pop(every, None)
-    for text, _ in counts.most_common(_MOST_PATTERNS):
+    told = at.rate in (0, results.rates(at.mechanism)[-1])
+    for text, _ in counts.most_common(_MOST_PATTERNS if told else 0):
         found[text] = lambda p, text=text: _pattern(p) == text
     seeds = {c.unit[0] for c in cells}
     fewest = {

@@ -40,7 +40,7 @@ from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, failure_path, write_head
 from amodal.study.work import Done, pattern_path, run_job
 
-__all__ = ["RERUN", "Outcome", "Progress", "run_study"]
+__all__ = ["RERUN", "Outcome", "Progress", "absence_shift", "check_plan", "run_study"]
 
 RERUN = ("missing", "failed", "all")
 """Which cells a run of a study runs: see `run_study`."""
@@ -105,7 +105,7 @@ def run_study(
         raise unknown_name("rerun policy", rerun, RERUN)
     folder = _open_folder(Path(out))
     data = open_dataset(plan.data)
-    models = _check(plan, data)
+    models = check_plan(plan, data)
     fingerprint, version = data.fingerprint(), amodal.__version__
     jobs = expand(plan, models, data=fingerprint, version=version)
     sweep_stale(folder)
@@ -157,7 +157,7 @@ def _open_folder(folder: Path) -> Path:
     return folder
 
 
-def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+def check_plan(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     """Everything a plan names exists; spec -> (method, resolved settings)."""
     if data.task is None or not data.labelled.any():
         raise SettingError("a study needs data with a target; these have none; prepare others")
@@ -172,7 +172,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
             raise SettingError(
                 f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
             )
-        _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
+        absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
     cohort_columns(plan, data)
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
@@ -198,7 +198,8 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def _absence_shift(pattern: Pattern) -> Any:
+def absence_shift(pattern: Pattern) -> Any:
+    """The shift that a pattern names."""
     name, settings = parse_method(pattern.mechanism)
     return make_shift(
         name, pattern.rate, pattern.seed, **{"keep_one": pattern.keep_one, **settings}
@@ -211,7 +212,7 @@ def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
     for pattern in sorted(wanted, key=lambda p: p.id):
         path = pattern_path(folder, pattern)
         if not path.exists():
-            _absence_shift(pattern).draw(data).save(path)
+            absence_shift(pattern).draw(data).save(path)
 
 
 def _unfinished(folder: Path, job: Job, rerun: str) -> Job:

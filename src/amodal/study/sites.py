@@ -82,8 +82,9 @@ def site_rows(pool: Pool, site: Mapping[str, str]) -> list[dict[str, Any]]:
 
     One dict per method, point, metric and site, then one for `POOLED` (its mean over sites) and one
     for "another such site" (prediction interval). Standard errors are those of bootstrap replicates
-    on the scale of `scale_of`. Sites with under ten rows of either outcome, or on which a metric is
-    undefined in more than one replicate of ten, are left out; ``sites`` tells how many were pooled.
+    on the scale of `scale_of`, drawn by group, or by row where a site is one group. Sites with under
+    ten rows of either outcome, or on which a metric is undefined in more than one replicate of ten,
+    are left out; ``sites`` tells how many were pooled.
 
     Args:
         pool: of the study.
@@ -106,10 +107,8 @@ def _site_rows(pool: Pool, site: Mapping[str, str]) -> list[dict[str, Any]]:
             cells = results.group(method, at)
             if not cells:
                 continue
-            found = {
-                name: _scored(Sample(pool, cells, keep=_of(site, name)), names)
-                for name in sorted({site[r] for c in cells for r in c.predicted.row_id.tolist()})
-            }
+            tested = sorted({site[r] for c in cells for r in c.predicted.row_id.tolist()})
+            found = {name: _scored(_sample(pool, cells, site, name), names) for name in tested}
             head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
             head |= {"held_out": out}
             for k, metric in enumerate(names):
@@ -126,6 +125,14 @@ def _metrics(results: Results) -> tuple[str, ...]:
 
 def _of(site: Mapping[str, str], name: str) -> Callable[[Predicted], np.ndarray]:
     return lambda p: np.array([site[r] == name for r in p.row_id.tolist()], dtype=bool)
+
+
+def _sample(pool: Pool, cells: Any, site: Mapping[str, str], name: str) -> Sample:
+    """The rows of a site, resampled by group, or by row where all are of one group."""
+    found = Sample(pool, cells, keep=_of(site, name))
+    if all(len(np.unique(p.unit)) == 1 for p in found.parts):
+        found = Sample(pool, cells, keep=_of(site, name), by_row=True)
+    return found
 
 
 def _scored(sample: Sample, names: tuple[str, ...]) -> tuple[int, Any] | None:

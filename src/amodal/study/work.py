@@ -26,7 +26,15 @@ from amodal.study.plan import Plan
 from amodal.study.predictions import Predicted
 from amodal.study.records import clear_failure, write_evaluation, write_failure
 
-__all__ = ["Done", "lost_pairs", "pattern_path", "run_job", "split_rows"]
+__all__ = [
+    "Done",
+    "development_rows",
+    "lost_pairs",
+    "one_thread",
+    "pattern_path",
+    "run_job",
+    "split_rows",
+]
 
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -71,18 +79,24 @@ def split_rows(data: Dataset, fit: Fit) -> tuple[Dataset, Dataset]:
     >>> len(rows), len(set(rows))  # every labelled row is tested once
     (15, 15)
     """
-    if fit.folds > 1:
-        train, test = folds(data, fit.folds, seed=fit.seed)[fit.fold]
-        development = data.take(train).replace(split=None)
-    else:
-        parts = assign_splits(data, seed=fit.seed)
-        test = parts.pop("test")
-        label = np.full(len(data), "", dtype="<U12")
-        for name, rows in parts.items():
-            label[rows] = name
-        kept = np.flatnonzero(label != "")
-        development = data.take(kept).replace(split=label[kept])
+    development, test = development_rows(data, seed=fit.seed, fold=fit.fold, parts=fit.folds)
     return development, data.take(test[data.labelled[test]])
+
+
+def development_rows(
+    data: Dataset, *, seed: int, fold: int = 0, parts: int = 0
+) -> tuple[Dataset, np.ndarray]:
+    """(development rows; positions of the test rows) of fold `fold` of `parts`, or of one split."""
+    if parts > 1:
+        train, test = folds(data, parts, seed=seed)[fold]
+        return data.take(train).replace(split=None), test
+    drawn = assign_splits(data, seed=seed)
+    test = drawn.pop("test")
+    label = np.full(len(data), "", dtype="<U12")
+    for name, rows in drawn.items():
+        label[rows] = name
+    kept = np.flatnonzero(label != "")
+    return data.take(kept).replace(split=label[kept]), test
 
 
 def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Done]:
@@ -93,7 +107,7 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
     """
     started = time.perf_counter()
     where = folder / "fits" / job.fit.id
-    with _one_thread():
+    with one_thread():
         try:
             development, test = split_rows(data, job.fit)
             model = _fitted(folder, job.fit, development)
@@ -113,7 +127,7 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums come out the same whatever the number of jobs and cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
