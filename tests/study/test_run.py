@@ -328,7 +328,14 @@ def test_the_number_of_jobs_changes_nothing(data, tmp_path):
     [
         ({"methods": ("bosting",)}, UnknownNameError, "did you mean 'boosting'"),
         ({"mechanisms": ("mcra",)}, UnknownNameError, "did you mean 'mcar'"),
-        ({"mechanisms": ("noise",)}, SettingError, "'noise' does not; name mcar or mnar"),
+        ({"mechanisms": ("none",)}, SettingError, "shift 'none' changes nothing"),
+        ({"mechanisms": ("mcar+mnar",)}, SettingError, "names several; leave one"),
+        ({"mechanisms": ("natural",), "unequal": ("a=0.5",)}, SettingError, "use 'mcar' for these"),
+        (
+            {"unequal": ("aa=0.5",)},
+            UnknownNameError,
+            "unknown modality with a rate of its own 'aa'",
+        ),
         ({"mechanisms": ("mnar:odds=2",)}, UnknownNameError, "unknown setting of shift 'mnar'"),
         ({"metrics": ("rmse",)}, SettingError, "is for regression targets"),
         ({"metrics": ("briar",)}, UnknownNameError, "did you mean 'brier'"),

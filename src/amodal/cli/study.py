@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.failures import UNFINISHED
-from amodal.cli.options import many, numbers
+from amodal.cli.options import many, numbers, rates_of_loss
 from amodal.cli.show import heading, next_step
 from amodal.errors import SettingError
 
@@ -34,10 +34,18 @@ def study(
         str | None, typer.Option(help="Names or name:key=value:..., with commas.")
     ] = None,
     absent: Annotated[
-        str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.3,0.5,0.7")
+        str | None,
+        typer.Option(
+            help="Rates of loss, with commas; labs=0.7/notes=0.1 for one rate per modality.",
+            show_default="0,0.3,0.5,0.7",
+        ),
     ] = None,
     mechanism: Annotated[
-        str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
+        str | None,
+        typer.Option(
+            help="Mechanisms of loss, with commas; mcar+noise:severity=2 adds noise.",
+            show_default="mcar",
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="How many; or a list such as 0,5,7.", show_default="1")
@@ -46,7 +54,15 @@ def study(
         int | None, typer.Option(min=0, help="Cross-validation; 0: one split per seed.")
     ] = None,
     absent_at: Annotated[
-        str | None, typer.Option(help="test, or both (training rows too).", show_default="test")
+        str | None, typer.Option(help="test, training, or both.", show_default="test")
+    ] = None,
+    hidden_labels: Annotated[
+        float | None,
+        typer.Option("--hide-labels", help="Share of training labels that are hidden."),
+    ] = None,
+    probe: Annotated[
+        bool | None,
+        typer.Option("--probe/--no-probe", help="Measure what reliability is worth."),
     ] = None,
     keep_one: Annotated[
         bool | None,
@@ -93,11 +109,13 @@ def study(
     given = {
         "data": on,
         "methods": methods and many(methods),
-        "rates": absent and numbers("rates of loss", absent, float),
+        "rates": absent and rates_of_loss(absent),
         "mechanisms": None if mechanism is None else many(mechanism),
         "seeds": seeds and _seeds(seeds),
         "folds": folds,
         "absent_at": absent_at,
+        "hidden_labels": hidden_labels,
+        "probe": probe,
         "keep_one": keep_one,
         "metrics": None if metrics is None else many(metrics),
         "replicates": replicates,

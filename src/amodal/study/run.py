@@ -4,10 +4,11 @@ Layout of a study's folder::
 
     study.json               the plan, as last asked for, and versions
     data/<fingerprint>.json  what the data consist of
-    shifts/<id>.parquet      which pairs were lost: one file per mechanism, rate and seed
+    shifts/<id>.parquet      which pairs were lost or made worse: one per mechanism, rate and seed
     fits/<id>/               a fitted model (`amodal.load` reads it) and fit.json
     evaluations/<id>.json    metrics of one model under one pattern of loss; names its fit
     predictions/<id>.parquet the predictions behind them
+    probes/<fit>.json        what the reliability of a fitted model is worth, where the plan asks
     */<id>.failed.json       one line on what went wrong; tried again at the next run
 """
 
@@ -27,13 +28,13 @@ from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
 from amodal.settings import parse_method, resolve_settings
-from amodal.shifts import AbsenceShift, make_shift, shift_class
-from amodal.study.cells import Job, Pattern, expand, merge_settings
+from amodal.shifts import NoShift, Shift, drawable, parse_shift
+from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.describe import describe_data
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, failure_path, write_head
-from amodal.study.work import Done, pattern_path, run_job
+from amodal.study.work import Done, pattern_path, probe_path, run_job
 
 __all__ = ["RERUN", "Outcome", "Progress", "run_study"]
 
@@ -99,17 +100,17 @@ def run_study(
     data = open_dataset(plan.data)
     models = _check(plan, data)
     fingerprint, version = data.fingerprint(), amodal.__version__
-    jobs = expand(plan, models, data=fingerprint, version=version)
+    jobs = expand(plan, models, data=fingerprint, version=version, names=data.names)
     sweep_stale(folder)
     write_head(folder, plan, jobs, description=describe_data(data))
     _draw_patterns(folder, data, jobs)
     if rerun == "all":
         _forget(folder, jobs)
-    todo = [rest for job in jobs if (rest := _unfinished(folder, job, rerun)).evaluations]
-    cells = sum(len(job.evaluations) for job in jobs)
-    left = sum(len(_unfinished(folder, job, "failed").evaluations) for job in jobs)
-    left -= sum(len(job.evaluations) for job in todo)
-    finished = cells - left - sum(len(job.evaluations) for job in todo)
+    todo = [rest for job in jobs if (rest := _unfinished(folder, job, rerun)).cells]
+    cells = sum(job.cells for job in jobs)
+    left = sum(_unfinished(folder, job, "failed").cells for job in jobs)
+    left -= sum(job.cells for job in todo)
+    finished = cells - left - sum(job.cells for job in todo)
     report = progress or (lambda done, total, text: None)
     report(finished, cells, f"{finished} of {cells} cells were finished before")
     ran, failed = 0, []
@@ -144,12 +145,13 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     if data.task is None or not data.labelled.any():
         raise SettingError("a study needs data with a target; these have none; prepare others")
     select(data.task.kind, plan.metrics or None)
-    for spec in plan.mechanisms:
-        if not issubclass(shift_class(parse_method(spec)[0]), AbsenceShift):
+    losses = points(plan, data.names) or [(m, 0.0) for m in plan.mechanisms]
+    for mechanism, rate in losses:
+        if isinstance(_shift(Pattern(mechanism, rate, 0, plan.keep_one, "", "")), NoShift):
             raise SettingError(
-                f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
+                f"the mechanisms of a study change the data; {mechanism!r} does not; rate 0 is the "
+                "data as they are"
             )
-        _absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]
@@ -174,20 +176,22 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def _absence_shift(pattern: Pattern) -> Any:
-    name, settings = parse_method(pattern.mechanism)
-    return make_shift(
-        name, pattern.rate, pattern.seed, **{"keep_one": pattern.keep_one, **settings}
-    )
+def _shift(pattern: Pattern) -> Shift:
+    """The shift of a pattern.
+
+    Raises:
+        SettingError, UnknownNameError: the mechanism has no meaning.
+    """
+    return parse_shift(pattern.mechanism, pattern.rate, pattern.seed, keep_one=pattern.keep_one)
 
 
 def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
-    """Draws and saves the patterns of unfinished evaluations that are not yet there."""
-    wanted = {e.pattern for job in jobs for e in job.evaluations if not e.pattern.is_none}
-    for pattern in sorted(wanted, key=lambda p: p.id):
+    """Draws and saves what unfinished evaluations and fits lose and is not yet there."""
+    wanted = {p for job in jobs for e in job.evaluations for p in (e.pattern, e.fit.trained)}
+    for pattern in sorted((p for p in wanted if not p.is_none), key=lambda p: p.id):
         path = pattern_path(folder, pattern)
         if not path.exists():
-            _absence_shift(pattern).draw(data).save(path)
+            drawable(_shift(pattern)).draw(data).save(path)
 
 
 def _unfinished(folder: Path, job: Job, rerun: str) -> Job:
@@ -198,7 +202,14 @@ def _unfinished(folder: Path, job: Job, rerun: str) -> Job:
         if failure_path(folder / "fits" / job.fit.id).exists():
             kept = []
         kept = [e for e in kept if not failure_path(where / e.id).exists()]
-    return Job(job.fit, tuple(kept))
+    return Job(job.fit, tuple(kept), job.probe and _unprobed(folder, job, rerun))
+
+
+def _unprobed(folder: Path, job: Job, rerun: str) -> bool:
+    where = probe_path(folder, job.fit)
+    failed = failure_path(where.with_suffix("")).exists()
+    failed = failed or failure_path(folder / "fits" / job.fit.id).exists()
+    return not where.exists() and not (rerun == "missing" and failed)
 
 
 def _forget(folder: Path, jobs: Iterable[Job]) -> None:
@@ -207,6 +218,7 @@ def _forget(folder: Path, jobs: Iterable[Job]) -> None:
         for e in job.evaluations:
             (folder / "evaluations" / f"{e.id}.json").unlink(missing_ok=True)
             (folder / "predictions" / f"{e.id}.parquet").unlink(missing_ok=True)
+        probe_path(folder, job.fit).unlink(missing_ok=True)
         shutil.rmtree(folder / "fits" / job.fit.id, ignore_errors=True)
 
 
