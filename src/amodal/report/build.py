@@ -36,12 +36,15 @@ from amodal.report.panels import calibration_panels, rate_legend, reliability_pa
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
 from amodal.report.words import limits, summary
+from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
 from amodal.study.pooling import Pool
+from amodal.study.probe import MEASURES
 from amodal.study.results import read_results
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
 from amodal.study.tables import write_tables
+from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["build_report"]
 
@@ -101,6 +104,7 @@ def _content(pool: Pool) -> dict[str, Any]:
     results = pool.results
     facts, modalities = facts_of(pool), results.data["modalities"]
     reliability = reliability_rows(results)
+    worth = worth_tables(read_probes(results))
     shown = [m for m in results.metrics if m not in HIDDEN and _known(pool, m)]
     natural = any(m["not_measured"] for m in modalities)
     return {
@@ -125,6 +129,14 @@ def _content(pool: Pool) -> dict[str, Any]:
         "mechanism": mechanism_name(results.mechanisms[0]),
         "reliability": reliability_panels(results, reliability),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
+        "worth": worth_grid(worth["worth"]) if worth["worth"] else None,
+        "worth_noise": noise_panels(results, worth["worth_noise"]),
+        "worth_removal": removal_grid(worth["worth_removal"]),
+        "measures": [
+            (TITLES[k], MEASURES[k])
+            for k in TITLES
+            if any(r["measure"] == k for r in worth["worth"])
+        ],
         "diagnostics": diagnostic_grid(diagnostic_rows(results)),
         "alarms": alarms(),
         "settings": settings_facts(results),
@@ -175,7 +187,7 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    return [*parts, *content["calibration"], *content["reliability"]]
+    return [*parts, *content["calibration"], *content["reliability"], *content["worth_noise"]]
 
 
 def _mechanisms(pool: Pool) -> list[tuple[str, str]]:

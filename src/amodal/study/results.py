@@ -288,7 +288,7 @@ def _labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _failed(folder: Path, head: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    for kind in ("fits", "evaluations"):
+    for kind, cells in (("fits", "fits"), ("evaluations", "evaluations"), ("probes", "fits")):
         for path in sorted(folder.glob(f"{kind}/*.failed.json")):
-            if path.name.removesuffix(".failed.json") in head["cells"][kind]:
+            if path.name.removesuffix(".failed.json") in head["cells"][cells]:
                 yield read_json(path, "the record of a failed cell")

@@ -14,12 +14,14 @@ from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import put_file
 from amodal.study.pooling import Pool
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
+from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["comparison_rows", "pooled_rows", "write_csv", "write_tables"]
 
 
 def write_tables(pool: Pool, folder: Path) -> list[Path]:
-    """Writes every table into `folder`: cells, pooled, differences, rates, reliability, diagnostics.
+    """Writes every table into `folder`: cells, pooled, differences, rates, reliability and what it is
+    worth, diagnostics.
 
     Counts under ten, and shares from which one follows, are left empty.
     """
@@ -35,6 +37,7 @@ def write_tables(pool: Pool, folder: Path) -> list[Path]:
         "rates": rate_rows(pool.results),
         "reliability": reliability_rows(pool.results),
         "diagnostics": diagnostic_rows(pool.results),
+        **worth_tables(read_probes(pool.results)),
     }
     return [write_csv(folder / f"{k}.csv", rows) for k, rows in tables.items() if rows]
 

@@ -184,6 +184,8 @@ def _probed(
     folder: Path, plan: Plan, fit: Fit, *, rows: tuple[Dataset, Dataset], model: Model
 ) -> Done:
     """What the reliability of a fitted model is worth; `rows` are development and test rows."""
+    from amodal.study.probe import probe, write_probe
+
     where = probe_path(folder, fit)
     try:
         found = probe(model, rows[1], rows[0], seed=fit.seed, replicates=plan.replicates)
