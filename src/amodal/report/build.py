@@ -33,17 +33,28 @@ from amodal.report.facts import facts_of
 from amodal.report.figures import curve_panels
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
+from amodal.report.robustness import (
+    area_grid,
+    pair_grid,
+    rank_grid,
+    rank_panel,
+    robustness_grid,
+    spread_grid,
+)
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
 from amodal.report.words import limits, summary
 from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
+from amodal.study.latex import write_latex
 from amodal.study.pooling import Pool
 from amodal.study.probe import MEASURES
+from amodal.study.ranks import rank_studies
 from amodal.study.results import read_results
+from amodal.study.robustness import area_rows, robustness_rows
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
-from amodal.study.tables import write_tables
+from amodal.study.tables import write_csv, write_tables
 from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["build_report"]
@@ -65,7 +76,10 @@ class Section:
 
 
 def build_report(
-    study_dir: str | Path, *, progress: Callable[[int, int, str], None] | None = None
+    study_dir: str | Path,
+    *,
+    beside: Sequence[str | Path] = (),
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """Writes the report of a study into ``report/`` in its folder, and returns the page's path.
 
@@ -75,6 +89,7 @@ def build_report(
 
     Args:
         study_dir: the folder of a study, finished or not.
+        beside: folders of studies on other data, over which methods are ranked too.
         progress: called as progress(done, all, what) while scores are computed: most of the time of
             a first call.
 
@@ -90,13 +105,28 @@ def build_report(
         )
     pool = Pool(results)
     pool.fill(jobs=results.plan.jobs, progress=progress)
-    content = _content(pool)
+    content = _content(pool) | _ranked([pool, *(Pool(read_results(f)) for f in beside)])
     out = results.folder / "report"
     for figure in _figures(content):
         figure.save(out / "figures")
-    content["tables"] = [path.name for path in write_tables(pool, out / "tables")]
+    tables = write_tables(pool, out / "tables")
+    if not content["ranking"].why_not:
+        rows = content["ranking"].rows()
+        tables.append(write_csv(out / "tables" / "ranks.csv", rows))
+        tables.append(write_latex(out / "tables" / "ranks.tex", rows))
+    content["tables"] = [path.name for path in tables]
     page = _environment().get_template("template.html.j2").render(**content)
     return put_file(out / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def _ranked(pools: Sequence[Pool]) -> dict[str, Any]:
+    """Ranks over the data sets of several studies, or why there are none."""
+    ranking = rank_studies(pools)
+    if ranking.why_not:
+        return {"ranking": ranking, "rank_panels": [], "rank_grid": None, "pair_grid": None}
+    panels = [rank_panel(ranking)]
+    grids = {"rank_grid": rank_grid(ranking), "pair_grid": pair_grid(ranking)}
+    return {"ranking": ranking, "rank_panels": panels, **grids}
 
 
 def _content(pool: Pool) -> dict[str, Any]:
@@ -121,6 +151,9 @@ def _content(pool: Pool) -> dict[str, Any]:
         "mechanisms": _mechanisms(pool),
         "sections": [_section(pool, metric) for metric in shown],
         "paired": paired_grid(_by_method(against_best(pool, results.primary))),
+        "areas": area_grid(area_rows(pool, results.primary)),
+        "robustness": robustness_grid(robustness_rows(pool, results.primary)),
+        "spread": spread_grid(pool, results.primary),
         "marks": _marks(margin=results.plan.margin),
         "reference": method_name(results.reference or ""),
         "referenced": reference_grid(_by_method(against_reference(pool, results.primary))),
@@ -187,6 +220,7 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
+    parts += content["rank_panels"]
     return [*parts, *content["calibration"], *content["reliability"], *content["worth_noise"]]
 
 
