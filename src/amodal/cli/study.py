@@ -94,6 +94,9 @@ def study(
         str | None, typer.Option("--data", help="Other data than the study file names.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="1")] = None,
+    engine: Annotated[
+        str, typer.Option(help="processes of this machine, or ray (a cluster).")
+    ] = "processes",
     rerun: Annotated[
         str, typer.Option(help="missing cells only; failed ones too; or all of them.")
     ] = "failed",
@@ -131,7 +134,7 @@ def study(
     else:
         plan = Plan.from_json({"data": data, **given})
     with StudyProgress() as progress:
-        outcome = run_study(plan, out, rerun=rerun, progress=progress)
+        outcome = run_study(plan, out, rerun=rerun, engine=engine, progress=progress)
     _show(outcome, out)
     if outcome.failed:
         raise typer.Exit(UNFINISHED)

@@ -23,7 +23,7 @@ from typing import Any
 
 import amodal
 from amodal.data.source import open_dataset
-from amodal.errors import AmodalError, SettingError, StorageError, unknown_name
+from amodal.errors import SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
@@ -31,7 +31,9 @@ from amodal.settings import parse_method, resolve_settings
 from amodal.shifts import NoShift, Shift, drawable, parse_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.describe import describe_data
+from amodal.study.engines import backend, check_engine
 from amodal.study.files import read_json, sweep_stale
+from amodal.study.lock import locked
 from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, failure_path, write_head
 from amodal.study.work import Done, pattern_path, probe_path, run_job
@@ -70,7 +72,12 @@ class Outcome:
 
 
 def run_study(
-    plan: Plan, out: str | Path, *, rerun: str = "failed", progress: Progress | None = None
+    plan: Plan,
+    out: str | Path,
+    *,
+    rerun: str = "failed",
+    engine: str = "processes",
+    progress: Progress | None = None,
 ) -> Outcome:
     """Runs the cells of `plan` that are not finished in the folder `out`.
 
@@ -86,19 +93,39 @@ def run_study(
         out: a folder: new, empty, or of a study on any data.
         rerun: one of `RERUN`: ``missing`` runs cells that were never run, ``failed`` those that
             failed too, ``all`` runs every cell of the plan anew, its fits included.
+        engine: one of `ENGINES`: where jobs are done when there are several. ``ray``: on the Ray
+            cluster that the environment variable RAY_ADDRESS names, else on one of this machine;
+            folder and data must lie where all nodes see them. Changes nothing in the results.
         progress: called after each evaluation, and once at the start.
 
     Raises:
         SettingError: a method, mechanism, metric or setting of the plan has no meaning.
-        UnknownNameError: `rerun` is none of `RERUN`.
+        UnknownNameError: `rerun` is none of `RERUN`, `engine` none of `ENGINES`.
         DataError: the data have no target, or cannot be split.
-        StorageError: the folder is of something else, or cannot be written.
+        StorageError: the folder is of something else, another process works on it, or it cannot be
+            written.
     """
     if rerun not in RERUN:
         raise unknown_name("rerun policy", rerun, RERUN)
+    check_engine(engine)
     folder = _open_folder(Path(out))
     data = open_dataset(plan.data)
     models = _check(plan, data)
+    with locked(folder):
+        return _run(plan, folder, data, models=models, rerun=rerun, engine=engine, told=progress)
+
+
+def _run(
+    plan: Plan,
+    folder: Path,
+    data: Any,
+    *,
+    models: dict[str, tuple[str, dict[str, Any]]],
+    rerun: str,
+    engine: str,
+    told: Progress | None,
+) -> Outcome:
+    """`run_study`, with everything checked and the folder locked."""
     fingerprint, version = data.fingerprint(), amodal.__version__
     jobs = expand(plan, models, data=fingerprint, version=version, names=data.names)
     sweep_stale(folder)
@@ -111,10 +138,10 @@ def run_study(
     left = sum(_unfinished(folder, job, "failed").cells for job in jobs)
     left -= sum(job.cells for job in todo)
     finished = cells - left - sum(job.cells for job in todo)
-    report = progress or (lambda done, total, text: None)
+    report = told or (lambda done, total, text: None)
     report(finished, cells, f"{finished} of {cells} cells were finished before")
     ran, failed = 0, []
-    for done in _work(folder, plan, todo):
+    for done in _work(folder, plan, todo, engine=engine):
         ran += done.error is None
         failed += [(done.cell, done.error)] if done.error else []
         report(finished + ran, cells, done.describe())
@@ -132,7 +159,7 @@ def _open_folder(folder: Path) -> Path:
                 f"a study has format {FORMAT['format']} version {FORMAT['version']}; found "
                 f"{facts.get('format')} {facts.get('version')}; choose another folder"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(not p.name.startswith(".lock") for p in folder.iterdir()):
         raise StorageError(
             f"a study needs a folder of its own; {folder} holds other files and no study.json; "
             "choose a new one"
@@ -222,26 +249,23 @@ def _forget(folder: Path, jobs: Iterable[Job]) -> None:
         shutil.rmtree(folder / "fits" / job.fit.id, ignore_errors=True)
 
 
-def _work(folder: Path, plan: Plan, jobs: list[Job]) -> Iterator[Done]:
+def _work(folder: Path, plan: Plan, jobs: list[Job], *, engine: str) -> Iterator[Done]:
     """The cells of `jobs`, as they are finished."""
-    if plan.jobs == 1 or len(jobs) < 2:
+    if engine == "processes" and (plan.jobs == 1 or len(jobs) < 2):
         data = open_dataset(plan.data) if jobs else None
         for job in jobs:
             yield from run_job(folder, plan, job, data=data)
         return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    if not jobs:
+        return
+    from joblib import Parallel, delayed
 
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=min(plan.jobs, len(jobs)), return_as="generator_unordered")
-        try:
-            for cells in pool(delayed(_in_process)(folder, plan, job) for job in jobs):
-                yield from cells
-        except TerminatedWorkerError as error:
-            raise AmodalError(
-                "a process of the study was killed, most likely for want of memory; finished "
-                "cells are kept; run the study again with fewer jobs"
-            ) from error
+    count = min(plan.jobs, len(jobs))
+    with backend(engine, count):
+        pool = Parallel(n_jobs=count, return_as="generator_unordered")
+        where = (folder.resolve(), plan) if engine == "ray" else (folder, plan)
+        for cells in pool(delayed(_in_process)(*where, job) for job in jobs):
+            yield from cells
 
 
 @lru_cache(maxsize=1)
