@@ -14,6 +14,8 @@ OUT    ?= out/demo
 # One thread per process: with more, tiny tensor operations wait for each other.
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND      ?= Agg
+# Tests start many programs: compile the package once, not in each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all lint bench format clean
 

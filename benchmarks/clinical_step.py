@@ -6,16 +6,14 @@ part of results.md; with ``--quick`` sizes are small, and nothing is written.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from direct_muse import NAME_WIDTH, TEXT_TOKENS, WIDTH, DirectMuse, Padded
 from efficient_muse import EfficientMuse, TorchText
-from measure import Table, cpu_times, machine, markdown, ms, peak_bytes, step, write_part
+from measure import Table, cpu_times, machine, markdown, ms, options, peak_bytes, step, write_part
 from torch import Tensor
 
 from amodal.batch import Batch
@@ -229,16 +227,11 @@ def step_table(n: int = ROWS, vocabulary: int = VOCABULARY, *, repeats: int = 5)
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints, and replaces this part of `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, one repeat")
-    parser.add_argument("--out", type=Path, help="Markdown file; results.md here unless --quick")
-    options = parser.parse_args(arguments)
-    out = options.out or (None if options.quick else Path(__file__).with_name("results.md"))
-    torch.set_num_threads(1)
+    quick, out = options(__doc__, arguments)
     small = {"n": 48, "vocabulary": 100}
-    tables = [same_results(**small) if options.quick else same_results()]
-    tables.append(step_table(**small, repeats=1) if options.quick else step_table())
-    text = [HEAD.format(command=COMMAND + " --quick" * options.quick, machine=machine())]
+    tables = [same_results(**small) if quick else same_results()]
+    tables.append(step_table(**small, repeats=1) if quick else step_table())
+    text = [HEAD.format(command=COMMAND + " --quick" * quick, machine=machine())]
     text += [markdown(x) for x in tables]
     print("\n".join(text), flush=True)
     if out:

@@ -6,10 +6,8 @@ with ``--quick`` sizes are small, it takes a few seconds and writes nothing.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from edge_list import EdgeListAUM
@@ -22,6 +20,7 @@ from measure import (
     made_up,
     markdown,
     ms,
+    options,
     parameters,
     peak_bytes,
     step,
@@ -197,16 +196,11 @@ def measurements(quick: bool) -> list[Callable[[], Table]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures, prints, and writes `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, one repeat")
-    parser.add_argument("--out", type=Path, help="Markdown file; results.md here unless --quick")
-    options = parser.parse_args(arguments)
-    out = options.out or (None if options.quick else Path(__file__).with_name("results.md"))
-    torch.set_num_threads(1)
-    text = [HEAD.format(command=COMMAND + " --quick" * options.quick, machine=machine())]
+    quick, out = options(__doc__, arguments)
+    text = [HEAD.format(command=COMMAND + " --quick" * quick, machine=machine())]
     text.append(markdown(equality()))
     print("\n".join(text), flush=True)
-    for measure in measurements(options.quick):
+    for measure in measurements(quick):
         text.append(markdown(measure()))
         print(text[-1], flush=True)
     if out:

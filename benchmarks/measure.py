@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
@@ -32,6 +33,7 @@ __all__ = [
     "made_up",
     "markdown",
     "ms",
+    "options",
     "parameters",
     "peak_bytes",
     "step",
@@ -129,6 +131,17 @@ def markdown(found: Table) -> str:
     title, head, rows = found
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return f"## {title}\n\n" + "".join(f"| {' | '.join(x)} |\n" for x in lines)
+
+
+def options(about: str, words: list[str] | None) -> tuple[bool, Path | None]:
+    """Whether `--quick` was asked, and the file to write, if any; one thread from here on."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, few repeats")
+    parser.add_argument("--out", type=Path, help="Markdown file; results.md here unless --quick")
+    found = parser.parse_args(words)
+    torch.set_num_threads(1)
+    whole = None if found.quick else Path(__file__).with_name("results.md")
+    return found.quick, found.out or whole
 
 
 def write_part(out: Path, text: str) -> None:

@@ -6,13 +6,22 @@ results.md; with ``--quick`` sizes are small, and nothing is written.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 import torch
-from measure import Table, cpu_times, fill, machine, made_up, markdown, ms, step, write_part
+from measure import (
+    Table,
+    cpu_times,
+    fill,
+    machine,
+    made_up,
+    markdown,
+    ms,
+    options,
+    step,
+    write_part,
+)
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -81,12 +90,8 @@ def overhead(kind: str, n: int, *, tokens: int, depth: int, width: int, repeats:
 
 def main(words: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, nothing written")
-    parser.add_argument("--out", type=Path, help="file to write (default: results.md)")
-    args = parser.parse_args(words)
-    torch.set_num_threads(1)
-    if args.quick:
+    quick, out = options(__doc__, words)
+    if quick:
         found = [overhead("series", 8, tokens=6, depth=1, width=16, repeats=2)]
     else:
         found = [
@@ -94,11 +99,10 @@ def main(words: list[str] | None = None) -> None:
             overhead("series", 128, tokens=24, depth=2, width=64, repeats=15),
             overhead("table", 128, tokens=1, depth=1, width=32, repeats=41),
         ]
-    command = f"{COMMAND} --quick" if args.quick else COMMAND
+    command = f"{COMMAND} --quick" if quick else COMMAND
     text = HEAD.format(command=command, machine=machine())
     text += "\n" + "\n".join(markdown(table) for table in found)
     print(text)
-    out = args.out or (None if args.quick else Path(__file__).with_name("results.md"))
     if out is not None:
         write_part(out, text)
 

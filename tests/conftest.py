@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -13,6 +14,22 @@ from hypothesis import settings
 # The same examples at every run: a red build is a change, not a draw.
 settings.register_profile("stable", derandomize=True)
 settings.load_profile("stable")
+
+
+@pytest.fixture(scope="module")
+def benchmark_module():
+    """Imports a file of benchmarks/, which finds its neighbours as its command does."""
+    import importlib
+    import sys
+
+    folder = Path(__file__).parents[1] / "benchmarks"
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module
+    sys.path.remove(str(folder))
+    for file in folder.glob("*.py"):
+        if file.stem not in before:
+            sys.modules.pop(file.stem, None)
 
 
 @pytest.fixture(autouse=True)

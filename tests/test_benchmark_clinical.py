@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def clinical():
-    """benchmarks/clinical_step.py, which finds its neighbours as the command does."""
-    own = ("clinical_step", "direct_muse", "efficient_muse", "measure")
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module("clinical_step")
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in own:
-            sys.modules.pop(name, None)
+def clinical(benchmark_module):
+    return benchmark_module("clinical_step")
 
 
 def test_the_direct_way_gives_what_the_packages_parts_give(clinical: ModuleType) -> None:

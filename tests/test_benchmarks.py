@@ -11,24 +11,14 @@ from types import ModuleType
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torch_geometric") is None, reason="torch_geometric is not installed"
 )
 
 
 @pytest.fixture(scope="module")
-def fusion():
-    """benchmarks/fusion.py, which finds its neighbours as the command does."""
-    own = ("fusion", "edge_list", "measure", "share")
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module("fusion")
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in own:
-            sys.modules.pop(name, None)
+def fusion(benchmark_module):
+    return benchmark_module("fusion")
 
 
 @pytest.mark.parametrize("joined", [True, False])
@@ -71,12 +61,8 @@ def test_command_writes_a_table_for_every_question(fusion: ModuleType, tmp_path:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_the_plain_model_is_the_same_but_for_reliability() -> None:
-    sys.path.insert(0, str(FOLDER))
-    try:
-        overhead = importlib.import_module("overhead")
-    finally:
-        sys.path.remove(str(FOLDER))
+def test_the_plain_model_is_the_same_but_for_reliability(benchmark_module) -> None:
+    overhead = benchmark_module("overhead")
     from amodal.methods.imro import IMRO
     from amodal.types import Modality, Task
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from amodal.errors import SettingError
 from amodal.types import LOST, NOT_MEASURED, PRESENT, Task
 from amodal.values import Values
 
@@ -55,8 +58,15 @@ class Batch:
         values: modality name -> `Values` of tensors: present rows only. The sources of texts,
             images and audio are an array of numpy's until an encoder has read them.
         absence: ``Int8[n, m]`` of `PRESENT`, `NOT_MEASURED`, `LOST`.
-        target: ``Float[n]`` (``multilabel``: ``[n, L]``), NaN where unlabelled; None without.
+        target: ``Float[n]`` (``multilabel``: ``[n, L]``; ``sequence``: ``[n, r, t]`` tokens of up
+            to r references), NaN where unlabelled; None without.
         weight: ``Float[n]`` sample weights; None for equal ones.
+
+    >>> values = Values({"value": torch.tensor([[5.0], [6.0]])}, None, torch.tensor([0, 1]))
+    >>> batch = Batch(("a",), {"a": values}, torch.zeros(2, 1, dtype=torch.int8))
+    >>> left = batch.drop(torch.tensor([[True], [False]]))
+    >>> left.absence.tolist(), left.values["a"].data["value"].tolist()  # the value is gone
+    ([[2], [0]], [[6.0]])
     """
 
     names: tuple[str, ...]
@@ -89,7 +99,7 @@ class Batch:
         if self.target is None:
             return torch.zeros(len(self), dtype=torch.bool, device=self.absence.device)
         known = ~self.target.isnan()
-        return known if known.ndim == 1 else known.all(dim=1)
+        return known if known.ndim == 1 else known.flatten(1).all(dim=1)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """The same on another device, floats in another type."""
@@ -155,7 +165,7 @@ class Prediction:
 
     Args:
         task: what is predicted.
-        params: ``Float[n, p]`` parameters of `Task.dist`.
+        params: ``Float[n, p]`` parameters of `Task.dist`; of a sequence what its decoder reads.
         present: ``Bool[n, m]`` which modalities the rows had.
         reliability: ``Float[n, m]`` in [0, 1]: the quality of each modality of this row, not
             normalised over modalities; 0 where absent; None where a method has none.
@@ -163,8 +173,13 @@ class Prediction:
             summing to at most 1 over modalities; 0 where absent; None where a method has none.
         variance: ``Float[n, d]`` of the fused representation.
         conflict: ``Float[n]`` p-value of "the present modalities agree"; NaN below two of them.
+        text_head: of a sequence: what writes texts, a `amodal.methods.sequence.TextHead`.
 
     Reliability is not correctness, not causation, and no ground to skip a measurement.
+
+    >>> p = Prediction(Task("binary"), torch.zeros(1, 1), torch.ones(1, 2, dtype=torch.bool))
+    >>> p.mean.item(), p.outputs()["probability"].tolist(), p.reliability
+    (0.5, [0.5], None)
     """
 
     task: Task
@@ -175,18 +190,27 @@ class Prediction:
     variance: Float[Tensor, "n d"] | None = None
     conflict: Float[Tensor, " n"] | None = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    text_head: Any = None
 
     def __len__(self) -> int:
         return self.params.shape[0]
 
     @property
     def dist(self) -> torch.distributions.Distribution:
-        """The predicted distribution, batch shape ``[n]``."""
+        """The predicted distribution, batch shape ``[n]``.
+
+        Of a sequence a `amodal.nn.text_distribution.TextDistribution` over texts: ``log_prob`` of
+        tokens is the sum of their log probabilities.
+        """
+        if self.task.kind == "sequence":
+            return self.text_head.distribution(self.params)
         return self.task.dist(self.params)
 
     @property
     def mean(self) -> Tensor:
         """Probability ``[n]`` (binary), probabilities ``[n, C]``, or mean ``[n]`` (regression)."""
+        if self.task.kind == "sequence":
+            raise SettingError("texts have no mean; this task is a sequence; use prediction.texts")
         if self.task.kind == "multiclass":
             return self.params.softmax(-1)
         if self.task.kind == "multilabel":
@@ -198,24 +222,58 @@ class Prediction:
         """Standard deviation ``[n]`` of a predicted real value (regression)."""
         return self.dist.stddev
 
+    @cached_property
+    def written(self) -> Any:
+        """Of a sequence: tokens, log probability and mean entropy of the text that is written.
+
+        Searched for when it is first asked for; see `amodal.nn.text_distribution.Written`.
+        """
+        if self.text_head is None:
+            raise SettingError(
+                f"texts are predicted for sequence tasks; this one is {self.task.kind}; use mean"
+            )
+        return self.text_head.write(self.params)
+
+    @property
+    def texts(self) -> list[str]:
+        """Of a sequence: the text that is written for each row."""
+        return self.text_head.texts(self.written.ids) if self.text_head else self.written
+
     def uncertainty(self) -> Float[Tensor, " n"]:
         """Entropy of the predicted distribution, in nats.
+
+        That of a distribution over texts is a sum over all texts, which nobody can work out: of a
+        sequence it is the mean entropy of a token along the text that is written.
 
         >>> p = Prediction(Task("binary"), torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
         >>> round(float(p.uncertainty()), 4)
         0.6931
         """
+        if self.task.kind == "sequence":
+            return self.written.entropy
         if self.task.kind == "multilabel":
             return self.dist.base_dist.entropy().sum(-1)
         return self.dist.entropy()
 
-    def outputs(self) -> dict:
-        """The arrays that metrics read: ``probability``, or ``mean`` and ``std`` (numpy, float64)."""
+    def outputs(self, target: Tensor | None = None) -> Mapping[str, np.ndarray]:
+        """The arrays that metrics read: ``probability``, or ``mean`` and ``std`` (numpy, float64).
+
+        Of a sequence ``text`` and what `amodal.methods.sequence.TextOutputs` lists; metrics that
+        ask how likely references are need their tokens, `target`.
+        """
+        if self.task.kind == "sequence":
+            return self.text_head.outputs(self, target)
         if self.task.kind == "regression":
             found = {"mean": self.mean, "std": self.std}
         else:
             found = {"probability": self.mean}
         return {k: x.detach().cpu().double().numpy() for k, x in found.items()}
+
+    def answers(self, target: Tensor) -> np.ndarray:
+        """A `Batch.target` as metrics read it: numbers, or the references of a sequence."""
+        if self.task.kind == "sequence":
+            return self.text_head.answers(target)
+        return target.cpu().double().numpy()
 
     def replace(self, **changes) -> Prediction:
         """The same prediction with some fields changed."""
@@ -233,6 +291,10 @@ class Prediction:
     def concat(cls, parts: list[Prediction]) -> Prediction:
         """Predictions of consecutive rows, put together."""
         first = parts[0]
+        if first.text_head is not None:  # memories of as many tokens as the batch needed
+            joined_params = first.text_head.join([p.params for p in parts])
+            rows = joined_params.split([len(p) for p in parts])
+            parts = [p.replace(params=x) for p, x in zip(parts, rows, strict=True)]
         joined = {
             f.name: torch.cat([getattr(p, f.name) for p in parts])
             for f in fields(cls)

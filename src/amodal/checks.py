@@ -10,6 +10,7 @@ import numpy as np
 from amodal.errors import DataError, SettingError
 from amodal.types import LOST, NOT_MEASURED, PRESENT
 from amodal.values import RAGGED
+from amodal.vocabulary import words_of
 
 if TYPE_CHECKING:
     from amodal.data.dataset import Dataset
@@ -31,7 +32,15 @@ SPLITS = ("train", "valid", "calibration", "test")
 
 
 def check_length(what: str, found: int, expected: int) -> None:
-    """Every column has one entry per row."""
+    """Every column has one entry per row.
+
+    Raises:
+        DataError: they are not equal.
+
+    >>> check_length("weight", 3, 4)
+    Traceback (most recent call last):
+    amodal.errors.DataError: weight must have one entry per row (4); got 3; hand in arrays of equal ...
+    """
     if found != expected:
         raise DataError(
             f"{what} must have one entry per row ({expected}); got {found}; "
@@ -40,7 +49,15 @@ def check_length(what: str, found: int, expected: int) -> None:
 
 
 def check_unique(row_id: np.ndarray) -> None:
-    """Row ids are unique: predictions and masks are joined on them."""
+    """Row ids are unique: predictions and masks are joined on them.
+
+    Raises:
+        DataError: some repeat.
+
+    >>> check_unique(np.array(["p", "q", "p"]))
+    Traceback (most recent call last):
+    amodal.errors.DataError: row ids must be unique; 1 of them occur more than once; make them ...
+    """
     _, counts = np.unique(row_id, return_counts=True)
     repeated = int((counts > 1).sum())
     if repeated:
@@ -51,7 +68,16 @@ def check_unique(row_id: np.ndarray) -> None:
 
 
 def check_finite(what: str, array: np.ndarray) -> None:
-    """Numbers are finite, or NaN where a cell is missing."""
+    """Numbers are finite, or NaN where a cell is missing.
+
+    Raises:
+        DataError: some are infinite.
+
+    >>> check_finite("age", np.array([1.0, np.nan]))
+    >>> check_finite("age", np.array([1.0, np.inf]))
+    Traceback (most recent call last):
+    amodal.errors.DataError: age must hold finite numbers, or NaN where a cell is missing; got 1 ...
+    """
     if array.dtype.kind == "f" and np.isinf(array).any():
         raise DataError(
             f"{what} must hold finite numbers, or NaN where a cell is missing; "
@@ -64,6 +90,12 @@ def check_fraction(what: str, value: Any, *, low: float = 0.0, high: float = 1.0
 
     Raises:
         SettingError: it is none.
+
+    >>> check_fraction("the rate", "1")
+    1.0
+    >>> check_fraction("the rate", 1.1)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: the rate must lie between 0 and 1; got 1.1; change it
     """
     try:
         number = float(value)
@@ -77,7 +109,17 @@ def check_fraction(what: str, value: Any, *, low: float = 0.0, high: float = 1.0
 
 
 def check_dataset(data: Dataset) -> None:
-    """The invariants of a `Dataset`, checked once, when it is made."""
+    """The invariants of a `Dataset`, checked once, when it is made.
+
+    Raises:
+        DataError: one of them does not hold.
+
+    >>> from amodal.data.dataset import Dataset
+    >>> d = Dataset.from_arrays({"a": [[1.0], None]})
+    >>> d.replace(absence=np.zeros((2, 1), np.int8))  # row 1 has no value
+    Traceback (most recent call last):
+    amodal.errors.DataError: a row has a value of modality 'a' exactly where it is present, else ...
+    """
     n, m = len(data.row_id), len(data.modalities)
     if m == 0:
         raise DataError("a data set needs at least one modality; got none; name one")
@@ -91,11 +133,18 @@ def check_dataset(data: Dataset) -> None:
     if not np.isin(data.absence, (PRESENT, NOT_MEASURED, LOST)).all():
         raise DataError("absence must be 0 (present), 1 (not measured) or 2 (lost); recode it")
     check_unique(data.row_id)
-    for what in ("target", "group", "split", "weight"):
+    for what in ("target", "references", "group", "split", "weight"):
         if (column := getattr(data, what)) is not None:
             check_length(what, len(column), n)
             if what != "target" and column.ndim != 1:
                 raise DataError(f"{what} has one entry per row; got shape {column.shape}")
+    for name, column in data.facts.items():
+        check_length(f"fact {name!r}", len(column), n)
+        if not name or column.ndim != 1:
+            raise DataError(
+                f"a fact has a name and one text per row; got {name!r} of shape {column.shape}; "
+                "correct it"
+            )
     _check_rows(data)
     if set(data.values) != set(data.names):
         raise DataError(
@@ -119,10 +168,22 @@ def _check_rows(data: Dataset) -> None:
         if data.task is None:
             raise DataError("a target needs a task; got none; name it")
         check_target(data)
+    if data.task is not None and data.task.kind == "sequence":
+        _check_texts(data)
 
 
 def check_target(data: Dataset) -> None:
-    """A target holds what its task says."""
+    """A target holds what its task says.
+
+    Raises:
+        DataError: another shape, an infinite number, or a class that there is not.
+
+    >>> from amodal.data.dataset import Dataset
+    >>> d = Dataset.from_arrays({"a": [[1.0], [2.0]]}, [0, 1])
+    >>> d.replace(target=np.array([0.0, 2.0]))
+    Traceback (most recent call last):
+    amodal.errors.DataError: the target of a binary task holds class positions 0 to 1 or NaN; got ...
+    """
     task, target = data.task, data.target
     check_finite("the target", target)
     wide = task.kind == "multilabel"
@@ -142,8 +203,42 @@ def check_target(data: Dataset) -> None:
             )
 
 
+def _check_texts(data: Dataset) -> None:
+    """A row of a sequence task has as many references as its target says, all with words."""
+    if (data.target is None) != (data.references is None):
+        raise DataError(
+            "a sequence task has references where it has a target; one of them lacks; hand in texts "
+            "by Dataset.from_arrays"
+        )
+    if data.target is None:
+        return
+    counts = np.array([len(x) for x in data.references], dtype=np.float64)
+    if not np.array_equal(np.where(counts > 0, counts, np.nan), data.target, equal_nan=True):
+        raise DataError(
+            "the target of a sequence task is the number of a row's references, NaN for none; "
+            "they disagree; hand in texts by Dataset.from_arrays"
+        )
+    empty = sum(any(not words_of(t) for t in x) for x in data.references)
+    if empty:
+        raise DataError(
+            f"a text to be predicted must have words; {empty} rows have an empty one; fill it in, or "
+            "make it None"
+        )
+
+
 def check_trainable(data: Dataset) -> None:
-    """A data set to fit on has labels, at least two classes of them, and something present."""
+    """A data set to fit on has labels, at least two classes of them, and something present.
+
+    Raises:
+        DataError: it has not.
+
+    >>> from amodal.data.dataset import Dataset
+    >>> d = Dataset.from_arrays({"a": [[1.0], [2.0], [3.0]]}, [0, 1, np.nan])
+    >>> check_trainable(d)
+    >>> check_trainable(d[1:])
+    Traceback (most recent call last):
+    amodal.errors.DataError: a binary target needs at least two classes to learn from; all 1 ...
+    """
     labelled = data.labelled
     if data.task is None or not labelled.any():
         raise DataError(

@@ -18,13 +18,18 @@ __all__ = [
     "SettingError",
     "StorageError",
     "UnknownNameError",
+    "at_least",
     "did_you_mean",
     "unknown_name",
 ]
 
 
 class AmodalError(Exception):
-    """Base of every error that amodal raises on purpose."""
+    """Base of every error that amodal raises on purpose.
+
+    >>> issubclass(SettingError, AmodalError), issubclass(SettingError, ValueError)
+    (True, True)
+    """
 
 
 class DataError(AmodalError, ValueError):
@@ -40,6 +45,10 @@ class MediaError(DataError):
         why: the same as a sentence.
         source: what was to be decoded; not part of the text, for names of files can tell of people.
         where: whose file it is, for people.
+
+    >>> error = MediaError("image", "damaged", "it ends too early", source="smith.png")
+    >>> "smith" in str(error), error.source, error.at("that of row 1").reason
+    (False, 'smith.png', 'damaged')
     """
 
     def __init__(
@@ -61,7 +70,11 @@ class SettingError(AmodalError, ValueError):
 
 
 class UnknownNameError(SettingError, KeyError):
-    """A name (method, modality, metric, setting) is not one of the known ones."""
+    """A name (method, modality, metric, setting) is not one of the known ones.
+
+    >>> str(UnknownNameError("unknown shift")), isinstance(UnknownNameError(""), KeyError)
+    ('unknown shift', True)
+    """
 
     __str__ = Exception.__str__  # KeyError would print the repr of the message
 
@@ -76,6 +89,21 @@ class CheckpointError(AmodalError, ValueError):
 
 class StorageError(AmodalError, OSError):
     """A file cannot be read or written."""
+
+
+def at_least(least: int, **settings: float) -> None:
+    """Refuses settings that are smaller than they may be.
+
+    Raises:
+        SettingError: one of them is below `least`.
+
+    >>> at_least(1, layers=0)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: layers must be at least 1; got 0; change it
+    """
+    for name, value in settings.items():
+        if value < least:
+            raise SettingError(f"{name} must be at least {least}; got {value}; change it")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

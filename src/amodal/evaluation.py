@@ -16,6 +16,7 @@ from amodal.shifts import LossRates, Shift
 from amodal.types import Task
 
 if TYPE_CHECKING:
+    from amodal.batch import Prediction
     from amodal.model import Model
 
 __all__ = [
@@ -129,10 +130,11 @@ def evaluate(
     known = np.concatenate([model.rows_.get(name, data.row_id[:0]) for name in _FITTED])
     shifted, facts = _shifted(used, shift, reference)
     prediction = model.predict(shifted)
+    answers, outputs = _judged(prediction, used)
     found = score(
         model.task_.kind,
-        used.target,
-        prediction.outputs(),
+        answers,
+        outputs,
         metrics=chosen,
         weight=used.weight,
         group=used.group,
@@ -151,6 +153,14 @@ def evaluate(
         diagnostics=model.diagnostics(prediction),
         **facts,
     )
+
+
+def _judged(prediction: Prediction, data: Dataset) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    """What metrics compare: the target, and what was predicted."""
+    if data.task.kind != "sequence":
+        return data.target, prediction.outputs()
+    tokens = prediction.text_head.tokens(data.references)
+    return data.references, prediction.outputs(tokens)
 
 
 def _shifted(
@@ -222,7 +232,7 @@ def align_target(data: Dataset, task: Task) -> np.ndarray:
             f"outcomes must be of the model's task, {task.kind}; those of the data are "
             f"{data.task.kind}; hand in others"
         )
-    if task.kind == "regression" or data.task.classes == task.classes:
+    if task.kind in ("regression", "sequence") or data.task.classes == task.classes:
         return data.target
     place = {name: k for k, name in enumerate(task.classes)}
     if task.kind == "multilabel":

@@ -26,7 +26,7 @@ from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base import base_params
 from amodal.nn.thinning import thinned
-from amodal.settings import MethodSettings, resolve_settings, told
+from amodal.settings import MethodSettings, method_of, resolve_settings, told
 from amodal.training import Epoch, History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint, write_atomic
 
@@ -169,6 +169,8 @@ def fit_member(
 
 
 def _base(train: Dataset) -> torch.Tensor:
+    if train.task.kind == "sequence":
+        return torch.zeros(0)  # what is written of nothing is learned
     known = train[train.labelled]
     weight = None if known.weight is None else torch.tensor(known.weight)
     return base_params(train.task, torch.tensor(known.target), weight)
@@ -203,16 +205,12 @@ class _Training:
         settings = self.resolved.train
         if epochs is not None:
             settings = replace(settings, epochs=epochs)
-        scaler, base = Scaler.fit(train), _base(train)
+        read = {} if self.resolved.decoder is None else {"tokens": self.resolved.decoder.fit}
+        scaler, base = Scaler.fit(train, **read), _base(train)
         rows = train if settings.unlabelled else train[train.labelled]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            method = self.kind(
-                scaler.modalities,
-                scaler.task,
-                encoder=self.resolved.encoder,
-                **self.resolved.method,
-            )
+            method = method_of(self.kind, self.resolved, scaler.modalities, scaler.task)
         dtype = torch.float64 if settings.precision == "64" else torch.float32
         some = valid is not None and len(valid) > 0
         if folder is not None:
@@ -283,7 +281,7 @@ def _load_method(folder: Path, body: dict[str, Any], scaler: Scaler) -> Any:
         method.restore(found, body["state"])
         return method
     with torch.random.fork_rng(devices=[]):
-        method = kind(scaler.modalities, scaler.task, encoder=resolved.encoder, **resolved.method)
+        method = method_of(kind, resolved, scaler.modalities, scaler.task)
     if resolved.train.precision == "64":
         method = method.double()
     method.load_state_dict(load_file(folder / "weights.safetensors"))

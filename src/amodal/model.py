@@ -19,14 +19,14 @@ from amodal.checks import check_trainable
 from amodal.data.coerce import to_dataset
 from amodal.data.dataset import Dataset
 from amodal.data.media import naming_rows
-from amodal.data.splits import split_development
 from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
+from amodal.held_out import HeldOut, fit_temperature
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
+from amodal.metrics import METRICS
 from amodal.posthoc.temperature import Temperature
 from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
-from amodal.shifts import make_shift
 from amodal.training import seed_of
 from amodal.training.checkpoint import write_atomic
 from amodal.types import Modality, Task
@@ -35,8 +35,7 @@ __all__ = ["CALIBRATE", "Model", "load", "make_model", "parse_method"]
 
 CALIBRATE = ("temperature", "none")
 _FORMAT, _VERSION = "amodal-model", 1
-_CALIBRATION_LOSS = (0.3, 0.6)
-_OWN = {"seed": 0, "ensemble": 1, "calibrate": "temperature", "device": "cpu"}
+_OWN = {"seed": 0, "ensemble": 1, "cross": False, "calibrate": "temperature", "device": "cpu"}
 
 
 class Model(BaseEstimator):
@@ -48,7 +47,10 @@ class Model(BaseEstimator):
         seed: of everything random; the same seed on the same machine gives the same model.
         ensemble: number of members; each has its own seed and its own draw of validation rows, and
             their predictions are averaged.
-        calibrate: ``temperature`` (on rows set aside for it) or ``none``.
+        cross: each member is validated on a part of the rows of its own, and every row calibrates
+            through the member that did not train on it: no row is set aside for anything. For
+            small sets; needs an ensemble of 2 or more.
+        calibrate: ``temperature`` (on rows set aside for it) or ``none``; sequences have none.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
         **settings: of the method, its encoders and its training, all by name.
 
@@ -72,6 +74,7 @@ class Model(BaseEstimator):
         *,
         seed: int = 0,
         ensemble: int = 1,
+        cross: bool = False,
         calibrate: str = "temperature",
         device: str = "cpu",
         **settings: Any,
@@ -79,6 +82,7 @@ class Model(BaseEstimator):
         self.method = method
         self.seed = seed
         self.ensemble = ensemble
+        self.cross = cross
         self.calibrate = calibrate
         self.device = device
         self.settings = settings
@@ -103,8 +107,8 @@ class Model(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier"
         task = getattr(self, "task_", None)
-        if task is not None and task.kind == "regression":
-            tags.estimator_type = "regressor"
+        if task is not None and not task.is_classification:
+            tags.estimator_type = "regressor" if task.kind == "regression" else None
         return tags
 
     # -- fit --------------------------------------------------------------------------------------
@@ -135,65 +139,62 @@ class Model(BaseEstimator):
         self._check()
         data = to_dataset(data, target=y)
         check_trainable(data)
-        parts = self._parts(data, valid)
+        self._check_kind(data.task)
+        if self.cross and valid is not None:
+            raise SettingError(
+                "with cross=on members validate each other's rows; validation rows were given, too; "
+                "leave out one of them"
+            )
+        held = self._held_out(data, valid)
         self.task_, self.modalities_ = data.task, data.modalities
         if self.task_.is_classification:
             self.classes_ = np.arange(max(2, len(self.task_.classes)))
-        self.rows_ = {name: part.row_id for name, part in parts.items()}
+        self.rows_ = held.ids
         self.n_features_in_ = len(data.modalities)
         self.members_ = []
         with naming_rows(data):
             for number in range(int(self.ensemble)):
-                rows = self._member_rows(parts, data, number)
+                rows = held.of_member(number)
                 self.members_.append(self._member(number, rows, folder, progress))
-            self.temperature_ = self._calibrated(parts["calibration"])
+            self.temperature_ = None
+            if self._calibrates(self.task_):
+                self.temperature_ = fit_temperature(held, self.members_, device=self.device)
         return self
 
     def _check(self) -> None:
         name, inline = parse_method(self.method)
         for key, default in _OWN.items():
             coerce(key, getattr(self, key), default)
-        if int(self.ensemble) < 1:
-            raise SettingError(f"ensemble must be at least 1; got {self.ensemble}; change it")
+        amodal.errors.at_least(2 if self.cross else 1, ensemble=int(self.ensemble))
         if self.calibrate not in CALIBRATE:
             raise amodal.errors.unknown_name("calibration", self.calibrate, CALIBRATE)
         resolve_settings(get_method(name), {**inline, **self.settings})
 
-    def _parts(self, data: Dataset, valid: Any) -> dict[str, Dataset]:
-        if valid is not None:
-            held = to_dataset(valid, modalities=data.modalities, task=data.task)
-            half = split_development(held, seed=self.seed, valid=0.5, calibration=0.0)
-            if self.calibrate == "none":
-                return {"train": data, "valid": held, "calibration": held[:0]}
-            return {
-                "train": data,
-                "valid": held[half["valid"]],
-                "calibration": held[half["train"]],
-            }
-        share = 0.0 if self.calibrate == "none" else 0.125
-        rows = split_development(data, seed=self.seed, valid=0.125, calibration=share)
-        return {name: data[index] for name, index in rows.items()}
-
-    def _member_rows(
-        self, parts: dict[str, Dataset], data: Dataset, number: int
-    ) -> dict[str, Dataset]:
-        """Member 0 has the model's own split; the others draw validation rows of their own.
-
-        "both" are training and validation rows; missing where `data` lacks the latter.
-        """
-        train, valid = parts["train"], parts["valid"]
-        if not np.isin(valid.row_id, data.row_id).all():
-            return {"train": train, "valid": valid}
-        pool = data[np.isin(data.row_id, np.concatenate([train.row_id, valid.row_id]))]
-        if number > 0:
-            rows = split_development(
-                pool,
-                seed=seed_of(self.seed, "valid", number) % 2**32,
-                valid=len(valid) / len(pool),
-                calibration=0.0,
+    def _check_kind(self, task: Task) -> None:
+        """Refused here, before any row is read for hours."""
+        method = get_method(parse_method(self.method)[0])
+        if task.kind not in method.tasks:
+            raise SettingError(
+                f"{method.name} is for {' or '.join(method.tasks)} tasks; this one is {task.kind}; "
+                "choose another method"
             )
-            train, valid = pool[rows["train"]], pool[rows["valid"]]
-        return {"train": train, "valid": valid, "both": pool}
+        if task.kind == "sequence" and int(self.ensemble) > 1:
+            raise SettingError(
+                "members of an ensemble average what they say of one value; this task is a "
+                f"sequence; got ensemble {self.ensemble}; use 1"
+            )
+
+    def _held_out(self, data: Dataset, valid: Any) -> HeldOut:
+        calibrated = self._calibrates(data.task)
+        if self.cross:
+            return HeldOut.crossed(data, int(self.ensemble), seed=self.seed)
+        if valid is None:
+            return HeldOut.drawn(data, seed=self.seed, calibrated=calibrated)
+        held = to_dataset(valid, modalities=data.modalities, task=data.task)
+        return HeldOut.given(data, held, seed=self.seed, calibrated=calibrated)
+
+    def _calibrates(self, task: Task) -> bool:
+        return self.calibrate != "none" and task.kind != "sequence"
 
     def _member(
         self,
@@ -220,23 +221,6 @@ class Model(BaseEstimator):
         if place is not None:
             finish_member(member, place)
         return member
-
-    def _calibrated(self, rows: Dataset) -> Temperature | None:
-        """Fits the temperature on rows set aside, as they are and with some modalities lost."""
-        rows = rows[rows.labelled]
-        if self.calibrate == "none" or len(rows) == 0:
-            return None
-        copies = [rows]
-        copies += [make_shift("mcar", rate, seed=self.seed)(rows) for rate in _CALIBRATION_LOSS]
-        found = Prediction.concat([self._mixture(copy) for copy in copies])
-        target = torch.as_tensor(np.concatenate([copy.target for copy in copies]))
-        weight = np.concatenate(
-            [
-                (np.ones(len(rows)) if rows.weight is None else rows.weight) * share
-                for share in (1.0, *[1.0 / len(_CALIBRATION_LOSS)] * len(_CALIBRATION_LOSS))
-            ]
-        )
-        return Temperature.fit(found, target, self.members_[0].base, weight=weight)
 
     # -- predict ----------------------------------------------------------------------------------
 
@@ -270,7 +254,7 @@ class Model(BaseEstimator):
         """Probabilities ``[n, C]`` (``multilabel``: ``[n, L]``).
 
         Raises:
-            SettingError: the task is regression.
+            SettingError: the task is regression or a sequence.
         """
         self._fitted()
         if self.task_.kind == "regression":
@@ -278,16 +262,26 @@ class Model(BaseEstimator):
                 "predict_proba is for classification; this model predicts a real value; "
                 "use predict(data).mean and .std"
             )
+        if self.task_.kind == "sequence":
+            raise SettingError(
+                "predict_proba is for classification; this model predicts texts; "
+                "use predict(data).texts and .dist"
+            )
         found = self.predict(data).outputs()["probability"]
         return np.stack([1 - found, found], 1) if self.task_.kind == "binary" else found
 
     def score(self, data: Any, y: Any = None) -> float:
-        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it."""
+        """Accuracy on labelled rows (regression: R squared), as scikit-learn defines it.
+
+        Of a sequence the share of rows whose text is one of their references.
+        """
         from sklearn.metrics import r2_score
 
         self._fitted()
         data = to_dataset(data, modalities=self.modalities_, task=self.task_, target=y)
         data = data[data.labelled]
+        if self.task_.kind == "sequence":
+            return float(METRICS["exact_match"](data.references, self.predict(data).outputs()))
         if self.task_.kind == "regression":
             return float(r2_score(data.target, self.predict(data).outputs()["mean"]))
         p = self.predict_proba(data)

@@ -34,6 +34,7 @@ def prediction_table(model: Model, data: Dataset) -> pa.Table:
     | ``probability`` | of the second class (binary) |
     | ``probability_<class>`` | of each class or label |
     | ``mean``, ``std`` | of a real value, in its units |
+    | ``text`` | what was written (sequence), with its ``log_probability`` and ``token_entropy`` |
     | ``reliability_<modality>`` | in [0, 1], 0 where absent; null where the method has none |
     | ``reliance_<modality>`` | as reliability; adds up to at most 1 |
     | ``absence_<modality>`` | 0 present, 1 not measured, 2 lost (or not among the data) |
@@ -54,7 +55,10 @@ def prediction_table(model: Model, data: Dataset) -> pa.Table:
     columns: dict[str, pa.Array] = {"row_id": pa.array(data.row_id.tolist(), pa.string())}
     outputs = found.outputs()
     for output, titles in model.task_.output_columns.items():
-        columns |= _columns(titles, outputs[output])
+        if output == "text":
+            columns[output] = pa.array(outputs[output].tolist(), pa.string())
+        else:
+            columns |= _columns(titles, outputs[output])
     for kind in ("reliability", "reliance"):
         values = getattr(found, kind)
         columns |= _columns([f"{kind}_{n}" for n in names], values, rows=len(data))
@@ -118,6 +122,13 @@ def write_table(table: pa.Table, path: str | Path) -> Path:
 
     Raises:
         SettingError, StorageError: see `check_table_path`; or it cannot be written.
+
+    >>> import pyarrow as pa
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_table(pa.table({"mean": [0.5, None]}), f"{folder}/p.csv")
+    ...     path.read_text().splitlines()
+    ['"mean"', '0.5', '']
     """
     import pyarrow.csv as csv
     import pyarrow.parquet as pq

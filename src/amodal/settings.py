@@ -13,6 +13,7 @@ __all__ = [
     "MethodSettings",
     "coerce",
     "keyed",
+    "method_of",
     "parse_method",
     "parse_pairs",
     "resolve_settings",
@@ -31,6 +32,7 @@ class MethodSettings:
     method: Mapping[str, Any]
     encoder: Any
     train: Any
+    decoder: Any = None
 
 
 def coerce(name: str, value: Any, default: Any) -> Any:
@@ -129,6 +131,11 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
     Raises:
         UnknownNameError: a name that the method has no setting for.
         SettingError: a value of the wrong type or out of range.
+
+    >>> from amodal.methods import get_method
+    >>> found = resolve_settings(get_method("aum"), {"width": "8", "epochs": "3"})
+    >>> found.encoder.width, found.train.epochs
+    (8, 3)
     """
     own = method.settings()
     if not hasattr(method, "stages"):
@@ -137,19 +144,36 @@ def resolve_settings(method: type, settings: Mapping[str, Any]) -> MethodSetting
             raise unknown_name(f"setting of {method.name}", unknown[0], own or ["(none)"])
         return MethodSettings({k: coerce(k, v, own[k]) for k, v in settings.items()}, None, None)
     from amodal.encoders import EncoderSettings
+    from amodal.methods.sequence import DecoderSettings
     from amodal.training import TrainSettings
 
     given = {**getattr(method, "defaults", {}), **settings}
     encoder = {f.name: f.default for f in fields(EncoderSettings)}
     train = {f.name: f.default for f in fields(TrainSettings)}
+    writes = "sequence" in method.tasks
+    decoder = {f.name: f.default for f in fields(DecoderSettings)} if writes else {}
     for key in given:
-        if key not in own | encoder | train:
-            raise unknown_name(f"setting of {method.name}", key, [*own, *encoder, *train])
+        if key not in own | encoder | train | decoder:
+            known = [*own, *encoder, *train, *decoder]
+            raise unknown_name(f"setting of {method.name}", key, known)
 
     def pick(defaults: Mapping[str, Any]) -> dict[str, Any]:
         return {k: coerce(k, given[k], v) for k, v in defaults.items() if k in given}
 
-    return MethodSettings(pick(own), EncoderSettings(**pick(encoder)), TrainSettings(**pick(train)))
+    return MethodSettings(
+        pick(own),
+        EncoderSettings(**pick(encoder)),
+        TrainSettings(**pick(train)),
+        DecoderSettings(**pick(decoder)) if writes else None,
+    )
+
+
+def method_of(kind: type, resolved: MethodSettings, modalities: Iterable[Any], task: Any) -> Any:
+    """A neural method with the settings that `resolve_settings` shared out, not yet trained."""
+    given = dict(resolved.method)
+    if task.kind == "sequence" and resolved.decoder is not None:
+        given["decoder"] = resolved.decoder
+    return kind(modalities, task, encoder=resolved.encoder, **given)
 
 
 # -- settings that name places of a machine -------------------------------------------------------

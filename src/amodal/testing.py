@@ -11,7 +11,9 @@ from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
 from amodal.methods import get_method
 from amodal.model import Model, make_model
+from amodal.nn.text_decoder import unpack_memory
 from amodal.types import NOT_MEASURED, Task
+from amodal.vocabulary import BEGIN
 
 __all__ = ["CHECKS", "REPORTS", "check_method", "made_up"]
 
@@ -56,14 +58,33 @@ def made_up(kind: str = "binary", n: int = 80, *, seed: int = 0) -> Dataset:
     elif kind == "multilabel":
         target = np.column_stack([noisy > 0, noisy < 0.5]).astype(float)
         task = Task("multilabel", ("up", "down"))
+    elif kind == "sequence":
+        target, task = _sentences(noisy), Task("sequence")
     else:
         target, task = 10 + 3 * noisy, Task("regression")
     return Dataset.from_arrays(entries, target, modalities=kinds, task=task)
 
 
+def _sentences(x: np.ndarray) -> list[list[str]]:
+    """One or two texts per row that say the same."""
+    words = ("low", "middle", "high")
+    found = []
+    for level, sign in zip(np.digitize(x, [-0.5, 0.5]), x > 0, strict=True):
+        texts = [f"it is {words[level]}", f"{words[level]} it is"]
+        found.append(texts if sign else texts[:1])
+    return found
+
+
+def _finite(found: Prediction) -> bool:
+    return bool(torch.isfinite(found.params).all())
+
+
 def _close(a: Prediction, b: Prediction, tolerance: float, what: str) -> None:
-    for name in ("params", "reliability", "reliance", "conflict"):
-        x, y = getattr(a, name), getattr(b, name)
+    told = a.text_head is not None
+    if told:
+        a, b = (p.replace(extra=_said(p)) for p in (a, b))
+    for name in ("said" if told else "params", "reliability", "reliance", "conflict"):
+        x, y = ((p.extra[name] if name == "said" else getattr(p, name)) for p in (a, b))
         if x is None:
             assert y is None, f"{what}: {name} is there once and not the other time"
             continue
@@ -71,6 +92,12 @@ def _close(a: Prediction, b: Prediction, tolerance: float, what: str) -> None:
             (x.nan_to_num(-1.0) - y.nan_to_num(-1.0)).abs().max() if x.numel() else torch.tensor(0)
         )
         assert gap <= tolerance, f"{what}: {name} differs by {float(gap):.2g}"
+
+
+def _said(found: Prediction) -> dict[str, torch.Tensor]:
+    """What a distribution over texts says of two of them: memories are padded to their batch."""
+    texts = found.text_head.tokens([("it is high", "low it is")] * len(found))
+    return {"said": found.dist.log_prob(texts)}
 
 
 def check_absent_is_absent(model: Model, data: Dataset) -> None:
@@ -94,7 +121,7 @@ def check_absent_is_absent(model: Model, data: Dataset) -> None:
             0.0,
             f"values of {name} where it is lost",
         )
-    assert bool(torch.isfinite(plain.params).all()), "a prediction is not finite"
+    assert _finite(plain), "a prediction is not finite"
 
 
 def check_rows_are_independent(model: Model, data: Dataset) -> None:
@@ -111,6 +138,9 @@ def check_base_rate(model: Model, data: Dataset) -> None:
     """A row with nothing present predicts the base rate of the training rows, within .02."""
     empty = model.predict(data.lose(np.ones(data.shape, dtype=bool)))
     train = data[np.isin(data.row_id, model.rows_["train"])]
+    if data.task.kind == "sequence":
+        _check_prior(empty, train)
+        return
     known = train.target[train.labelled]
     outputs = empty.outputs()
     if data.task.kind == "regression":
@@ -122,6 +152,23 @@ def check_base_rate(model: Model, data: Dataset) -> None:
     allowed = 0.02 if model.members_[0].neural else 0.06  # classic methods refit on valid rows too
     gap = np.abs(outputs["probability"] - known.mean(0)).max()
     assert gap <= allowed, f"the base rate is missed by {gap:.3f}"
+
+
+def _check_prior(empty: Prediction, train: Dataset) -> None:
+    """Of nothing all rows are written alike, the first word as often as it came first in training.
+
+    Learned and not set, unlike a base rate: so the tolerance is that of a short training.
+    """
+    head = empty.text_head
+    memory = head.decoder.start(*unpack_memory(empty.params, head.decoder.width))
+    begin = torch.full((len(empty), 1), BEGIN)
+    with torch.no_grad():
+        said = head.decoder.step(begin, memory)[0][:, 0].exp()
+    assert float((said - said[:1]).abs().max()) < 1e-6, "rows with nothing differ"
+    found = [head.vocabulary.encode(t)[0] for texts in train.references for t in texts]
+    rate = np.bincount(found, minlength=len(head.vocabulary)) / len(found)
+    gap = np.abs(said[0].double().numpy() - rate).max()
+    assert gap <= 0.25, f"the first word of nothing is missed by {gap:.3f}"
 
 
 def check_fields(model: Model, data: Dataset) -> None:
@@ -145,8 +192,12 @@ def check_fields(model: Model, data: Dataset) -> None:
 def check_learns(model: Model, data: Dataset) -> None:
     """The training rows are predicted better than by the base rate."""
     rows = data[data.labelled & data.present.any(1)]
-    target = torch.tensor(rows.target).float()
-    nll = -model.predict(rows).dist.log_prob(target).mean()
+    found = model.predict(rows)
+    if data.task.kind == "sequence":
+        target = found.text_head.tokens([texts[:1] for texts in rows.references])
+    else:
+        target = torch.tensor(rows.target).float()
+    nll = -found.dist.log_prob(target).mean()
     empty = model.predict(rows.lose(np.ones(rows.shape, dtype=bool)))
     assert float(nll) < float(-empty.dist.log_prob(target).mean()), "it learns nothing"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from amodal.errors import DataError, SettingError, unknown_name
+from amodal.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ LOST = 2
 """Measured or not, it did not arrive: a shift or a failure; carries no information."""
 
 KINDS = ("table", "series", "codes", "embedding", "text", "image", "audio")
-TASK_KINDS = ("binary", "multiclass", "multilabel", "regression")
+TASK_KINDS = ("binary", "multiclass", "multilabel", "regression", "sequence")
 
 _MIN_LOG_STD, _MAX_LOG_STD = -7.0, 7.0
 
@@ -109,12 +110,16 @@ class Task:
     | ``multiclass`` | C logits | Categorical |
     | ``multilabel`` | L logits | L independent Bernoullis |
     | ``regression`` | mean, log standard deviation | Normal |
+    | ``sequence`` | V logits | Categorical: one token of the text, wherever it stands |
+
+    A whole text has no distribution of a few parameters: see `Prediction.dist`.
 
     Args:
         kind: one of `TASK_KINDS`.
         classes: names of the classes (``binary``: the negative then the positive one) or labels;
-            a target holds positions in it. Empty for regression.
+            a target holds positions in it. Empty for regression and for sequences.
         name: what is predicted, for people ("in-hospital death").
+        vocabulary: the tokens of a ``sequence``; left out, it is fitted on training rows.
 
     >>> Task("multiclass", ("a", "b", "c")).param_size
     3
@@ -123,6 +128,7 @@ class Task:
     kind: str
     classes: tuple[str, ...] = ()
     name: str = "target"
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in TASK_KINDS:
@@ -131,8 +137,13 @@ class Task:
         if self.kind == "binary" and not classes:
             classes = ("0", "1")
         object.__setattr__(self, "classes", classes)
-        least = {"binary": 2, "multiclass": 2, "multilabel": 1, "regression": 0}[self.kind]
-        most = {"binary": 2, "regression": 0}.get(self.kind, len(classes))
+        if self.vocabulary is not None and self.kind != "sequence":
+            raise SettingError(
+                f"a vocabulary is for the tokens of a sequence task; this one is {self.kind}; "
+                "leave it out"
+            )
+        least = {"binary": 2, "multiclass": 2, "multilabel": 1}.get(self.kind, 0)
+        most = {"binary": 2, "regression": 0, "sequence": 0}.get(self.kind, len(classes))
         if not least <= len(classes) <= most:
             raise SettingError(
                 f"a {self.kind} task has {least if least == most else f'at least {least}'} classes;"
@@ -141,12 +152,14 @@ class Task:
 
     @property
     def is_classification(self) -> bool:
-        """True where the target is discrete."""
-        return self.kind != "regression"
+        """True where the target is a class or labels."""
+        return self.kind in ("binary", "multiclass", "multilabel")
 
     @property
     def param_size(self) -> int:
         """Number of parameters of one row's predicted distribution."""
+        if self.kind == "sequence":
+            return 0 if self.vocabulary is None else len(self.vocabulary)
         return {"binary": 1, "regression": 2}.get(self.kind, len(self.classes))
 
     @property
@@ -158,6 +171,8 @@ class Task:
         """
         if self.kind == "regression":
             return {"mean": ("mean",), "std": ("std",)}
+        if self.kind == "sequence":
+            return {k: (k,) for k in ("text", "log_probability", "token_entropy")}
         if self.kind == "binary":
             return {"probability": ("probability",)}
         return {"probability": tuple(f"probability_{c}" for c in self.classes)}
@@ -165,7 +180,9 @@ class Task:
     @property
     def monitor(self) -> str:
         """The validation metric that early stopping watches unless told otherwise."""
-        return "gaussian_nll" if self.kind == "regression" else "log_loss"
+        return {"regression": "gaussian_nll", "sequence": "token_log_loss"}.get(
+            self.kind, "log_loss"
+        )
 
     def dist(self, params: torch.Tensor) -> torch.distributions.Distribution:
         """The distribution over the target that `params` ``[n, param_size]`` stands for.
@@ -178,7 +195,7 @@ class Task:
 
         if self.kind == "binary":
             return D.Bernoulli(logits=params[..., 0], validate_args=False)
-        if self.kind == "multiclass":
+        if self.kind in ("multiclass", "sequence"):
             return D.Categorical(logits=params, validate_args=False)
         if self.kind == "multilabel":
             return D.Independent(D.Bernoulli(logits=params, validate_args=False), 1)
@@ -200,11 +217,21 @@ class Task:
         """The same task under another name."""
         return replace(self, name=name)
 
+    def with_vocabulary(self, vocabulary: Vocabulary) -> Task:
+        """The same sequence task with its tokens."""
+        return replace(self, vocabulary=vocabulary)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        return {"kind": self.kind, "classes": list(self.classes), "name": self.name}
+        found = {"kind": self.kind, "classes": list(self.classes), "name": self.name}
+        return (
+            found if self.vocabulary is None else found | {"vocabulary": self.vocabulary.to_json()}
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Task:
         """The task that `to_json` wrote."""
-        return cls(data["kind"], tuple(data.get("classes", ())), data.get("name", "target"))
+        told = data.get("vocabulary")
+        vocabulary = None if told is None else Vocabulary.from_json(told)
+        classes = tuple(data.get("classes", ()))
+        return cls(data["kind"], classes, data.get("name", "target"), vocabulary)

@@ -90,7 +90,7 @@ def test_one_of_them(call):
 def test_what_methods_handle(call):
     lines = {line.split()[0]: line for line in call("list", "methods").out.splitlines()}
     assert "classes  reliability, reliance" in lines["tmc"]
-    assert "all      reliability, reliance, conflict  yes" in lines["aum"]
+    assert "values   reliability, reliance, conflict  yes" in lines["aum"]
     one = call("list", "methods", "tmc").out
     assert "tasks     binary, multiclass, multilabel" in one
 

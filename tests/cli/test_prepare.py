@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from amodal.cli.prepare import show_dataset
+from amodal.cli.prepared import show_dataset
 from amodal.data.dataset import Dataset
 from amodal.data.files import example_spec
 

@@ -22,7 +22,7 @@ from amodal.errors import SettingError, UnknownNameError
 from amodal.model import load
 
 FAST = ["--set", "epochs=3", "--set", "width=8"]
-OWN = {"seed": 0, "ensemble": 1, "calibrate": "temperature"}
+OWN = {"seed": 0, "ensemble": 1, "cross": False, "calibrate": "temperature"}
 
 
 def weights(folder: Path, member: int = 0) -> bytes:
@@ -105,6 +105,8 @@ def test_make_reads_types_and_refuses_names():
         make("aum:seed=-1", [], precision="32", own=OWN)
     with pytest.raises(SettingError, match="at least 1 member"):
         make("aum", [], precision="32", own={**OWN, "ensemble": 0})
+    with pytest.raises(SettingError, match="cross=on has at least 2 members; got 1"):
+        make("aum:cross=on", [], precision="32", own=OWN)
     with pytest.raises(UnknownNameError, match="unknown calibration"):
         make("aum", [], precision="32", own={**OWN, "calibrate": "isotonic"})
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from amodal.clinical.assemble import assemble, linked_groups
+from amodal.clinical.assemble import assemble, usual_places
 from amodal.clinical.choices import Choices
 from amodal.clinical.cohort_report import cohort_report, report_files
 from amodal.data.dataset import Dataset
@@ -70,6 +70,15 @@ def test_small_cells_hide_what_they_follow_from():
     assert "96" not in json.dumps(found)
 
 
+def test_a_rule_that_removed_few_does_not_follow_from_the_rows_that_are_left(data):
+    found = report(data, np.array(["x"] * 100), removed={"young": 9, "old": 0})
+    assert found["removed"] == {"young": "<10", "old": "0"}
+    assert found["rows"] == "100"  # as many as the modality a is present in
+    assert found["presence"]["a"] == "100"
+    assert found["candidates"]["count"] == "not shown"
+    assert "109" not in json.dumps(found)
+
+
 def test_published_counts():
     data = Dataset.from_arrays({"a": np.ones((20, 1))}, np.arange(20) % 2, task=Task("binary"))
     expected = [("rows", 20, 20), ("patients", 7, 8), ("share", 0.58, 0.5802)]
@@ -80,10 +89,11 @@ def test_published_counts():
     assert "| patients | 7 | 8 | NO |" in files["cohort.md"].decode()
 
 
-def test_hospitals_that_share_a_patient_are_one_group():
-    patient = np.array(["a", "b", "b", "c", "d"])
-    hospital = np.array(["1", "1", "2", "3", "2"])
-    assert linked_groups(patient, hospital).tolist() == ["1", "1", "1", "3", "1"]
+def test_a_patient_is_where_most_rows_are():
+    patient = np.array(["a", "b", "b", "c", "d", "e", "e", "e"])
+    hospital = np.array(["1", "2", "1", "3", "2", "3", "2", "3"])
+    assert usual_places(patient, hospital).tolist() == ["1", "1", "1", "3", "2", "3", "3", "3"]
+    assert usual_places(patient[:0], hospital[:0]).tolist() == []
 
 
 def test_a_group_is_never_split_by_its_unlabelled_rows():

@@ -90,9 +90,30 @@ def test_clean_mortality(patient, clean):
     status = kept.hospitaldischargestatus.map({"Expired": 1.0, "Alive": 0.0})
     assert len(data) == len(kept)
     np.testing.assert_array_equal(data.target, status.loc[data.row_id.astype(int)])
-    hospital = kept.hospitalid.loc[data.row_id.astype(int)].to_numpy()
-    for name in np.unique(hospital):  # a hospital, and every patient, is on one side
-        assert len(set(data.split[hospital == name])) == 1
+    kept = kept.loc[data.row_id.astype(int)]
+    hospital, who = kept.hospitalid.to_numpy(), kept.uniquepid.to_numpy()
+    pairs = kept.groupby(["uniquepid", "hospitalid"]).size().sort_index()
+    usual = pairs.groupby("uniquepid").idxmax().map(lambda pair: pair[1])  # ties: the first by name
+    several = kept.groupby("uniquepid").hospitalid.nunique() > 1
+    assert data.facts["hospital"].tolist() == hospital.astype(str).tolist()
+    alone = ~several.loc[who].to_numpy()
+    assert data.group[alone].tolist() == usual.loc[who[alone]].astype(str).tolist()
+    for name in np.unique(data.group):  # a hospital is on one side
+        assert len(set(data.split[data.group == name])) == 1
+    for name in np.unique(who):  # and so is every patient
+        assert len(set(data.split[who == name])) == 1
+
+
+def test_facts_of_stays_are_those_of_their_tables(raw, patient, clean):
+    data, known = clean.data, patient.set_index("patientunitstayid")
+    known = known.loc[data.row_id.astype(int)]
+    places = pd.read_csv(raw / "hospital.csv.gz").set_index("hospitalid")
+    region = places.region.reindex(known.hospitalid).fillna("").to_numpy()
+    assert data.facts["region"].tolist() == region.tolist()
+    assert data.facts["sex"].tolist() == known.gender.fillna("").str.strip().tolist()
+    old = (known.age == "> 89") | (known.years >= 85)
+    assert ((data.facts["age"] == "85 and over") == old.to_numpy()).all()
+    assert set(data.facts) == {"sex", "race", "unit", "hospital", "region", "teaching", "age"}
     assert any("APACHE IVa" in note for note in clean.report["notes"])
 
 

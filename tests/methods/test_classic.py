@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from amodal.methods import get_method
 from amodal.methods.base import base_params
-from amodal.types import LOST, NOT_MEASURED, TASK_KINDS, Task
+from amodal.methods.classic import ClassicMethod
+from amodal.types import LOST, NOT_MEASURED, Task
 
 METHODS = ("pattern", "logistic", "forest", "boosting", "single")
 QUICK = {"forest": {"trees": 5}, "boosting": {"trees": 12}, "single": {"trees": 12}}
@@ -35,7 +36,7 @@ def empty(data):
 # -- every method on every task ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("kind", ClassicMethod.tasks)
 @pytest.mark.parametrize("name", METHODS)
 def test_empty_rows_get_the_base_rate_exactly(name, kind, make_rows):
     weight = np.random.default_rng(1).uniform(0.5, 2.0, 40)
@@ -47,7 +48,7 @@ def test_empty_rows_get_the_base_rate_exactly(name, kind, make_rows):
     assert found.reliability is None
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("kind", ClassicMethod.tasks)
 @pytest.mark.parametrize("name", METHODS)
 def test_probabilities_are_proper_and_better_than_the_base_rate(name, kind, make_rows):
     train, test = make_rows(90, kind), make_rows(150, kind, seed=5)
@@ -78,7 +79,7 @@ def test_rows_are_independent_and_seeds_repeat(name, make_rows):
     assert model.predict(test[:0]).params.shape == (0, 1)
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("kind", ClassicMethod.tasks)
 @pytest.mark.parametrize("name", METHODS)
 def test_ten_rows_will_do(name, kind, make_rows):
     train = make_rows(10, kind)

@@ -11,9 +11,8 @@ from skops.io import dumps, get_untrusted_types, loads
 
 from amodal.errors import CheckpointError
 from amodal.methods import get_method
-from amodal.methods.classic import TRUSTED
+from amodal.methods.classic import TRUSTED, ClassicMethod
 from amodal.methods.classic_stored import check_estimator
-from amodal.types import TASK_KINDS
 
 METHODS = ("pattern", "logistic", "forest", "boosting", "single")
 QUICK = {"forest": {"trees": 4}, "boosting": {"trees": 6}, "single": {"trees": 6}}
@@ -24,7 +23,7 @@ def fitted(name, data):
     return method.fit(data, None, seed=1)
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("kind", ClassicMethod.tasks)
 @pytest.mark.parametrize("name", METHODS)
 def test_round_trip_predicts_the_same(name, kind, make_rows):
     train, test = make_rows(60, kind), make_rows(40, kind, seed=5)

@@ -36,8 +36,21 @@ def sample(kind: str, n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarr
         return rng.integers(0, 3, n), {"probability": ROWS[rng.integers(0, 5, n)]}
     if kind == "multilabel":
         return rng.integers(0, 2, (n, 2)), {"probability": rng.integers(0, 11, (n, 2)) / 10}
+    if kind == "sequence":
+        return texts(rng, n)
     y, mean = rng.integers(-3, 4, (2, n)).astype(float)
     return y, {"mean": mean, "std": rng.integers(1, 4, n) / 2}
+
+
+def texts(rng: np.random.Generator, n: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """One or two references a row, and what was written."""
+    y = np.empty(n, dtype=object)
+    words = np.array(["a dog", "two cats", "one bird"])
+    y[:] = [tuple(words[rng.integers(0, 3, 1 + k % 2)].tolist()) for k in range(n)]
+    tokens = rng.integers(2, 6, n).astype(float)
+    written = {"text": words[rng.integers(0, 3, n)].astype(object)}
+    likely = {"reference_log_prob": -tokens * rng.random(n), "reference_tokens": tokens}
+    return y, written | likely
 
 
 def take(outputs: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,6 +109,10 @@ def test_a_perfect_forecast_has_the_ideal_value(name, kind):
         if name == "gaussian_nll":
             assert METRICS[name](y, outputs) < -5
             return
+    elif kind == "sequence":
+        first = np.array([x[0] for x in y], dtype=object)
+        outputs = {"text": first, "reference_log_prob": 0 * y.nonzero()[0]}
+        outputs["reference_tokens"] = outputs["reference_log_prob"] + 3
     else:
         outputs = {"probability": np.eye(3)[y] if kind == "multiclass" else y.astype(float)}
     value = METRICS[name](y, outputs)

@@ -34,6 +34,8 @@ def study(made_up, tmp_path_factory):
         mechanisms=("mcar", "mnar:odds_ratio=5"),
         metrics=("auroc", "ece", "ece_of_perfect", "calibration_slope"),
         replicates=40,
+        subgroups=("sex",),
+        site="site",
     )
     skill = {
         "aum": (0.9, 1.0),
@@ -41,7 +43,7 @@ def study(made_up, tmp_path_factory):
         "boosting": (0.8, 1.3),
         "logistic": (0.6, 1.8),
     }
-    world = made_up.World(rows=480, skill=skill)
+    world = made_up.World(rows=480, skill=skill, sites=4)
     folder = tmp_path_factory.mktemp("report") / "study"
     return made_up.make_study(folder, plan, world, failing=("logistic",))
 

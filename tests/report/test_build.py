@@ -188,3 +188,59 @@ def test_a_study_without_finished_cells_is_named(study, tmp_path):
         build_report(folder)
     with pytest.raises(StorageError, match="holds study"):
         build_report(tmp_path)
+
+
+def test_calibration_under_absence_and_clinical_usefulness(page):
+    text = " ".join(" ".join(_read(page).text).split())
+    for part in (
+        "Calibration under absence",
+        "Brier: miscalibration",
+        "Decision curves",
+        "Alerts per 100",
+        "sex: f",
+        "another such site",
+        "a regression with all 4 candidate parameters needs",
+        "SMD by outcome",
+        "If absence is not at random",
+        "27 Usability",
+        "To be written by the authors.",
+    ):
+        assert part in text, part
+    tables = {p.stem for p in (page.parent / "tables").iterdir()}
+    assert {
+        "calibration",
+        "calibration_curves",
+        "risk_coverage",
+        "decision_curves",
+        "alerts",
+        "subgroups",
+        "sites",
+        "sample_size",
+        "tipping",
+        "characteristics",
+        "tripod_ai",
+    } <= tables
+    figures = {p.stem for p in (page.parent / "figures").iterdir()}
+    assert {"decision-0", "risk-0"} <= figures
+
+
+def test_the_checklist_is_whole(page):
+    with (page.parent / "tables" / "tripod_ai.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["item"]) for r in rows] == list(range(1, 28))
+    assert {r["status"] for r in rows} == {"filled", "in part", "authors"}
+    for row in rows:
+        assert row["answer"]
+        assert ("authors" in row["answer"]) == (row["status"] != "filled")
+    by_item = {r["item"]: r for r in rows}
+    assert "fingerprint" in by_item["5"]["answer"]
+    assert by_item["17"]["status"] == "authors"
+
+
+def test_tables_of_the_page_hide_what_those_beside_it_hide(page):
+    with (page.parent / "tables" / "subgroups.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if r["level"] == "x"]
+    assert rows
+    assert {(r["n"], r["events"], r["value"]) for r in rows} == {("", "", "")}
+    part = page.read_text(encoding="utf-8").split("sex: x")[1].split("</tr>")[0]
+    assert "not shown" in part

@@ -12,6 +12,7 @@ from amodal.data.splits import folds
 from amodal.settings import parse_method
 from amodal.shifts import LossPattern, make_shift
 from amodal.study.cells import Job, expand
+from amodal.study.cohort import write_cohort
 from amodal.study.describe import describe_data
 from amodal.study.plan import Plan
 from amodal.study.predictions import Predicted
@@ -35,6 +36,7 @@ class World:
         skill: method spec -> weight of the signal (1 = all there is) and of its over-confidence.
         kind: of the task.
         per_group: rows per group; 0: no groups.
+        sites: how many hospitals, which are the groups; 0: none.
         seed: of everything.
     """
 
@@ -43,6 +45,7 @@ class World:
     skill: dict[str, tuple[float, float]] = field(default_factory=dict)
     kind: str = "binary"
     per_group: int = 0
+    sites: int = 0
     seed: int = 0
 
     def data(self) -> tuple[Dataset, np.ndarray]:
@@ -65,6 +68,11 @@ class World:
         rows = {"row_id": [f"r{k:05d}" for k in range(self.rows)]}
         if self.per_group:
             rows["group"] = [f"p{k // self.per_group:05d}" for k in range(self.rows)]
+        if self.sites:
+            site = np.array([f"h{k % self.sites}" for k in range(self.rows)])
+            sex = np.where(rng.random(self.rows) < 0.6, "f", "m")
+            sex[:4] = "x"
+            rows |= {"group": site, "facts": {"site": site, "sex": sex}}
         target = y if self.kind == "regression" else y.astype(int)
         return Dataset.from_arrays(values, target, rows=rows), signal
 
@@ -113,6 +121,8 @@ def make_study(folder: Path, plan: Plan, world: World, *, failing: tuple[str, ..
     models = {spec: parse_method(spec) for spec in plan.methods}
     jobs = expand(plan, models, data=data.fingerprint(), version="0.1.0")
     write_head(folder, plan, jobs, description=describe_data(data))
+    if plan.subgroups:
+        write_cohort(folder, plan, data, parts=None)
     for job in jobs:
         if job.fit.method in failing and job.fit.unit == (plan.seeds[0], 0):
             error = RuntimeError("the loss is not finite")

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from amodal import __version__
-from amodal.cli import embed, evaluate, predict, prepare, report, simulate, study, train
+from amodal.cli import embed, evaluate, predict, prepare, report, simulate, study, train, tune
 from amodal.cli import list as list_
 from amodal.cli.failures import BAD, INTERRUPTED, UNFINISHED, UsageError, explain, usage_sentence
 from amodal.cli.failures import report as tell
@@ -102,5 +102,6 @@ _command("embed", embed.embed, "Texts of a data set -> vectors that methods read
 _command("train", train.train, "A data set -> a fitted model in a folder.")
 _command("predict", predict.predict, "A model and a data set -> a table of predictions.")
 _command("evaluate", evaluate.evaluate, "How good a model is, also when modalities get lost.")
+_command("tune", tune.tune, "Settings of methods, searched with the same budget.")
 _command("study", study.study, "Methods x rates of loss x seeds, compared.")
 _command("report", report.report, "A study -> one HTML page.")

@@ -30,7 +30,8 @@ Modalities = Annotated[
     str | None, typer.Option(help="Which modalities to make, separated by commas; all by default.")
 ]
 Split = Annotated[
-    str | None, typer.Option(help="What stays on one side: patient, row, and for eicu hospital.")
+    str | None,
+    typer.Option(help="What stays on one side: patient, row; eicu: hospital, region."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the split and of --mask-labels.")]
 MaskLabels = Annotated[
@@ -160,7 +161,7 @@ def _say(line: str) -> None:
 
 
 def _show(made: Prepared, out: Path) -> None:
-    from amodal.cli.prepare import show_dataset
+    from amodal.cli.prepared import show_dataset
 
     show_dataset(made.data, out)
     typer.echo(f"\nWho became a row and who did not: {out / 'cohort.md'}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from amodal.cli.options import Data, Device, check_device, many
-from amodal.cli.prepare import show_dataset
+from amodal.cli.prepared import show_dataset
 from amodal.cli.progress import TextProgress
 from amodal.cli.show import heading
 from amodal.errors import SettingError

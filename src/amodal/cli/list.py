@@ -39,8 +39,9 @@ def list_names(
 ) -> None:
     """List methods, data, encoders or shifts; with NAME, what one is and its settings.
 
-    Of methods: the kinds of task that they predict ("classes": all but regression), what they report
-    of each modality besides the prediction, and whether rows without a label teach them anything.
+    Of methods: the kinds of task that they predict ("all"; "values": all but texts; "classes": all
+    but texts and regression), what they report of each modality besides the prediction, and whether
+    rows without a label teach them anything.
     """
     if what not in KINDS:
         raise unknown_name("inventory", what, KINDS)
@@ -88,7 +89,9 @@ def _cell(value: Any) -> str:
 def _brief(column: str, value: Any) -> str:
     """A cell of a table with many columns."""
     if column == "tasks":
-        return "all" if "regression" in value else "classes"
+        if "sequence" in value:
+            return "all"
+        return "values" if "regression" in value else "classes"
     if column == "unlabelled":
         return "yes" if value else ""
     return _cell(value)
@@ -175,13 +178,15 @@ def _method_settings(name: str) -> list[dict[str, Any]]:
     if name not in METHODS:
         raise unknown_name("method", name, METHODS)
     facts = class_facts(*METHODS[name].split(":"))
-    hidden = ("encoder", "seed")
+    hidden = ("encoder", "decoder", "seed")
     own = {k: v for k, v in facts.settings.items() if k not in hidden}
     rows = [_row(k, v, "method", facts.docs) for k, v in own.items()]
     if "stages" not in facts.attributes:
         return rows
     rows += _group("amodal.training.settings", "TrainSettings", "training")
     rows += _group("amodal.encoders.base", "EncoderSettings", "encoders")
+    if "sequence" in facts.attributes["tasks"]:
+        rows += _group("amodal.methods.sequence", "DecoderSettings", "texts")
     changed = facts.attributes.get("defaults") or {}
     return [{**row, "default": changed.get(row["name"], row["default"])} for row in rows]
 

@@ -20,9 +20,9 @@ def predict(
 ) -> None:
     """Predict every row of DATA, with or without outcomes, into a table.
 
-    Columns: row_id; probability (or probability_CLASS, or mean and std); reliability_MODALITY,
-    reliance_MODALITY and absence_MODALITY (0 present, 1 not measured, 2 lost); conflict. What a
-    method does not have is null.
+    Columns: row_id; probability (or probability_CLASS, or mean and std, or text, log_probability
+    and token_entropy); reliability_MODALITY, reliance_MODALITY and absence_MODALITY (0 present, 1
+    not measured, 2 lost); conflict. What a method does not have is null.
     """
     from amodal.data.source import open_dataset
     from amodal.disclosure import shown_count

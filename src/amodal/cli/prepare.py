@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from amodal.cli.clinical import eicu, mimic4
-from amodal.cli.show import heading, next_step, prose, table
+from amodal.cli.collections import COLLECTIONS
+from amodal.cli.prepared import show_dataset
+from amodal.cli.show import next_step
 from amodal.errors import SettingError, StorageError
 
-if TYPE_CHECKING:
-    from amodal.data.dataset import Dataset
-
-__all__ = ["app", "show_dataset"]
+__all__ = ["app"]
 
 app = typer.Typer(
     help="Prepare raw files as a data set.", invoke_without_command=True, rich_markup_mode=None
@@ -62,35 +60,8 @@ app.command(short_help="MIMIC-IV, from its official folders.")(mimic4)
 app.command(short_help="eICU-CRD, from its official folder.")(eicu)
 
 
-@app.command(short_help="Spoken and written digits with a clue, from FSDD recordings.")
-def digits3(
-    raw: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RAW", help="The Free Spoken Digit Dataset: a folder or zip of its recordings."
-        ),
-    ],
-    out: Out,
-    split: Annotated[
-        str, typer.Option(help="What test rows share with no training row: recording or speaker.")
-    ] = "recording",
-    seed: Annotated[int, typer.Option(help="Of which image and which clue a row gets.")] = 0,
-) -> None:
-    """Prepare digits3: recordings paired by class with images of digits and a written clue."""
-    from amodal.collections import prepare_digits3
-
-    show_dataset(prepare_digits3(raw, out, split=split, seed=seed), out)
-
-
-@app.command(short_help="easy-VQA, from its official files.")
-def easyvqa(
-    raw: Annotated[Path, typer.Argument(metavar="RAW", help="easy-VQA: its folder or zip.")],
-    out: Out,
-) -> None:
-    """Prepare easy-VQA: questions about images of one coloured shape."""
-    from amodal.collections import prepare_easyvqa
-
-    show_dataset(prepare_easyvqa(raw, out), out)
+for _name, (_command, _short) in COLLECTIONS.items():
+    app.command(_name, short_help=_short)(_command)
 
 
 @app.command(short_help="Your own CSV, Parquet and npz files, by a TOML spec.")
@@ -158,74 +129,3 @@ def builtin(
     data = open_dataset(PREFIX + name.removeprefix(PREFIX))
     data.save(out)
     show_dataset(data, out)
-
-
-# -- what was prepared ----------------------------------------------------------------------------
-
-
-def show_dataset(data: Dataset, out: Path) -> None:
-    """Prints counts of rows, labels, classes and of absence; those under ten are not shown."""
-    from amodal.disclosure import shown_count, shown_share
-    from amodal.study.describe import describe_data
-
-    facts = describe_data(data)
-    n, labelled = facts["rows"], facts["labelled"]
-    heading(f"Prepared {shown_count(n)} rows in {out}")
-    parts = [f"{shown_count(labelled, n)} with an outcome" if labelled else "without outcomes"]
-    if facts["groups"] not in (None, n):
-        parts.append(f"{shown_count(facts['groups'])} groups")
-    typer.echo("  " + ", ".join(parts))
-    for line in (_target(facts), _split(facts), _removed(data)):
-        if line:
-            prose(f"  {line}")
-    rows = []
-    for m in facts["modalities"]:
-        absent = [shown_share(m[k] / n if n else None, n) for k in ("not_measured", "lost")]
-        size = f"{m['features']:,}" if m["features"] else ""
-        rows.append([m["name"], m["kind"], size, *absent])
-    typer.echo()
-    columns = ("modality", "kind", "features", "not measured", "lost")
-    table(columns, rows, right=columns[2:])
-    if labelled:
-        next_step(f"amodal train {out} --method aum --out RUN")
-
-
-def _target(facts: dict) -> str:
-    from amodal.disclosure import shown_count, shown_counts
-
-    target, task = facts.get("target"), facts["task"]
-    if not target:
-        return ""
-    name = f"{task['name']} ({task['kind']})" if task.get("name") else task["kind"]
-    if "counts" in target:
-        told = shown_counts(target["counts"])
-    elif "positive" in target:
-        told = {k: shown_count(v, facts["labelled"]) for k, v in target["positive"].items()}
-    elif facts["labelled"] < 10:
-        return name  # mean and deviation of a few rows tell their values
-    else:
-        told = {k: f"{v:.4g}" for k, v in target.items()}
-    first = [f"{k} {v}" for k, v in list(told.items())[:12]]
-    return f"{name}: " + ", ".join(first) + (", ..." if len(told) > 12 else "")
-
-
-def _split(facts: dict) -> str:
-    from amodal.disclosure import shown_counts
-
-    if not facts["published_split"]:
-        return ""
-    told = shown_counts(facts["published_split"])
-    return "published split: " + ", ".join(f"{k or 'free'} {v}" for k, v in told.items())
-
-
-def _removed(data: Dataset) -> str:
-    """What cleaning did to the raw values, where the reader counted it."""
-    from amodal.disclosure import shown_count
-
-    counts = data.provenance.get("counts", {})
-    other = data.provenance.get("lines_of_other_rows", {})
-    total = {k: sum(v.values()) if isinstance(v, Mapping) else v for k, v in counts.items()}
-    told = {k.replace("_", " "): v for k, v in total.items() if k not in ("stays", "labelled")}
-    told |= {f"lines of {name} without a row": v for name, v in other.items()}
-    words = [f"{k} {shown_count(v)}" for k, v in told.items() if v]
-    return "raw values: " + ", ".join(words) if words else ""

@@ -11,7 +11,7 @@ from amodal.cli.show import is_terminal, shown
 if TYPE_CHECKING:
     from amodal.training import Epoch
 
-__all__ = ["StudyProgress", "TextProgress", "TrainProgress", "epoch_line"]
+__all__ = ["StudyProgress", "TextProgress", "TrainProgress", "TuneProgress", "epoch_line"]
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -49,7 +49,7 @@ class _Bar:
 
         self.live.update(Spinner("dots", text))
 
-    def update(self, above: str, below: str, *, done: int, total: int) -> None:
+    def update(self, above: str, below: str, *, done: int, total: int | None) -> None:
         """Redraws the bar with its lines."""
         from rich.console import Group
         from rich.text import Text
@@ -126,6 +126,8 @@ class TextProgress(_Bar):
 class StudyProgress(_Bar):
     """Progress of `run_study`: call it."""
 
+    title = "Study"
+
     def __enter__(self) -> StudyProgress:
         super().__enter__()
         return self
@@ -133,8 +135,15 @@ class StudyProgress(_Bar):
     def __call__(self, done: int, total: int, text: str) -> None:
         """Called after each cell."""
         if self.live is not None:
-            self.update("Study", text, done=done, total=total)
+            self.update(self.title, text, done=done, total=total or None)
             if "failed" in text:
                 self.live.console.print(text, markup=False, highlight=False)
             return
-        _tell(f"[{done:{len(str(total))}}/{total}] {text}")
+        of = f"[{done:{len(str(total))}}/{total}]" if total else f"[{done}]"
+        _tell(f"{of} {text}")
+
+
+class TuneProgress(StudyProgress):
+    """Progress of `amodal.tuning.tune`: call it."""
+
+    title = "Search"

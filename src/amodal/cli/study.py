@@ -90,6 +90,20 @@ def study(
     margin: Annotated[
         float | None, typer.Option(help="Of non-inferiority, in the primary metric.")
     ] = None,
+    subgroups: Annotated[
+        str | None,
+        typer.Option(help="Columns to tell results apart by: sex,demographics.age:18:65."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Column of the site; results are pooled over sites.")
+    ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(help="Risks to act from, with commas.", show_default="0.05,0.1,0.2,0.5"),
+    ] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(help="A tuned.toml that `amodal tune` wrote.")
+    ] = None,
     on: Annotated[
         str | None, typer.Option("--data", help="Other data than the study file names.")
     ] = None,
@@ -108,6 +122,7 @@ def study(
     """
     from amodal.cli.progress import StudyProgress
     from amodal.study import Plan, read_study_file, run_study
+    from amodal.study.tuned import with_tuned
 
     given = {
         "data": on,
@@ -126,13 +141,17 @@ def study(
         "focus": None if focus is None else many(focus),
         "reference": reference,
         "margin": margin,
+        "subgroups": None if subgroups is None else many(subgroups),
+        "site": site,
+        "thresholds": None if thresholds is None else numbers("thresholds", thresholds, float),
         "settings": settings_by_method(settings) or None,
     }
     given = {k: v for k, v in given.items() if v is not None}
     if data.endswith(".toml"):
-        plan = read_study_file(data, given)
+        plan = read_study_file(data, given | ({"tuned": tuned} if tuned else {}))
     else:
         plan = Plan.from_json({"data": data, **given})
+        plan = with_tuned(plan, tuned) if tuned else plan
     with StudyProgress() as progress:
         outcome = run_study(plan, out, rerun=rerun, engine=engine, progress=progress)
     _show(outcome, out)
@@ -168,7 +187,7 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise SettingError(
                 f"a setting of a study is written [METHOD.]KEY=VALUE; got {key!r}; write it so"
             )
-        family = "*" if name in ("ensemble", "calibrate") else "neural"
+        family = "*" if name in ("ensemble", "cross", "calibrate") else "neural"
         typed = parse_method(f"_:{name}={value}")[1]
         found.setdefault(method or family, {}).update(typed)
     return found

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make", "split_rows", "train"]
 
-_OPTIONS = ("seed", "ensemble", "calibrate", "device", "precision")
-_OWN = ("seed", "ensemble", "calibrate")
+_OPTIONS = ("seed", "ensemble", "cross", "calibrate", "device", "precision")
+_OWN = ("seed", "ensemble", "cross", "calibrate")
 
 
 def train(
@@ -33,6 +33,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the split and of the model.")] = 0,
     settings: Settings = [],  # noqa: B006 - typer hands in a list of its own
     ensemble: Annotated[int, typer.Option(help="Members, whose predictions are averaged.")] = 1,
+    cross: Annotated[
+        bool, typer.Option("--cross", help="Members validate each other's rows; for small sets.")
+    ] = False,
     calibrate: Annotated[str, typer.Option(help="temperature or none.")] = "temperature",
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="32, bf16 or 64; of neural methods.")] = "32",
@@ -50,7 +53,7 @@ def train(
     from amodal.cli.run_folder import RunFolder
     from amodal.data.source import open_dataset
 
-    own = {"seed": seed, "ensemble": ensemble, "calibrate": calibrate}
+    own = {"seed": seed, "ensemble": ensemble, "cross": cross, "calibrate": calibrate}
     model = make(method, settings, precision=precision, own=own)
     model.device = check_device(device)
     found = open_dataset(data)
@@ -78,7 +81,7 @@ def make(method: str, pairs: Sequence[str], *, precision: str, own: Mapping[str,
         method: a name, or ``name:key=value:...``, whose settings win over the options.
         pairs: ``key=value`` for the method, its encoders and its training.
         precision: "32", or another one of `TrainSettings`.
-        own: ``seed``, ``ensemble`` and ``calibrate``.
+        own: ``seed``, ``ensemble``, ``cross`` and ``calibrate``.
 
     Raises:
         UnknownNameError: an unknown method or setting.
@@ -98,9 +101,11 @@ def make(method: str, pairs: Sequence[str], *, precision: str, own: Mapping[str,
     chosen = {k: coerce(k, inline.pop(k, v), v) for k, v in own.items()}
     if chosen["seed"] < 0:
         raise SettingError(f"a seed is a whole number from 0; got {chosen['seed']}; change it")
-    if chosen["ensemble"] < 1:
+    least = 2 if chosen["cross"] else 1
+    if chosen["ensemble"] < least:
         raise SettingError(
-            f"an ensemble has at least 1 member; got {chosen['ensemble']}; change it"
+            f"an ensemble{' with cross=on' * chosen['cross']} has at least {least} "
+            f"member{'s' * (least > 1)}; got {chosen['ensemble']}; change it"
         )
     if chosen["calibrate"] not in CALIBRATE:
         raise unknown_name("calibration", chosen["calibrate"], CALIBRATE)
@@ -113,7 +118,7 @@ def _typed(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
     resolved = resolve_settings(kind, given)
     found = dict(resolved.method)
-    for part in (resolved.encoder, resolved.train):
+    for part in (resolved.encoder, resolved.train, resolved.decoder):
         found |= {k: getattr(part, k) for k in given if hasattr(part, k)}
     return {k: found[k] for k in given}
 
@@ -134,6 +139,8 @@ def split_rows(data: Dataset, seed: int, *, calibrate: str) -> tuple[Dataset, np
 
     from amodal.data.splits import assign_splits
 
+    if data.task is not None and data.task.kind == "sequence":
+        calibrate = "none"
     share = {"calibration": 0.0} if calibrate == "none" else {}
     parts = assign_splits(data, seed=seed, **share)
     test = data.row_id[parts.pop("test")]
@@ -166,7 +173,11 @@ def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
     from amodal.disclosure import shown_count
 
     count = {k: shown_count(len(v)) for k, v in model.rows_.items()}
-    parts = [f"{count['train']} rows", f"{count['valid']} for validation"]
+    parts = [f"{count['train']} rows"]
+    if model.cross:
+        parts.append("each validated by the member that did not train on it")
+    else:
+        parts.append(f"{count['valid']} for validation")
     if len(model.rows_["calibration"]):
         parts.append(f"{count['calibration']} for calibration")
     parts.append(f"{count['test']} set aside as test rows")
@@ -176,7 +187,8 @@ def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
     else:
         _show_held_out(model, development)
     if model.temperature_ is not None:
-        typer.echo("Calibrated on the rows set aside for it.")
+        how = "the same rows, each by that member" if model.cross else "the rows set aside for it"
+        typer.echo(f"Calibrated on {how}.")
     typer.echo(f"Stored in {out}.")
     next_step(f"amodal evaluate {out} {data}")
 

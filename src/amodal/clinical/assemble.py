@@ -20,7 +20,10 @@ from amodal.values import Values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Prepared", "assemble", "linked_groups", "masked", "parquet_bytes"]
+__all__ = ["Prepared", "assemble", "masked", "parquet_bytes", "usual_places"]
+
+
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ def assemble(
     *,
     provenance: Mapping[str, Any],
 ) -> Dataset:
-    """The data set of n rows, split 70/10/20.
+    """The data set of n rows, split 70/10/20 by groups; no split where there are too few of them.
 
     Args:
-        rows: row_id, target (null = unlabelled), patient, and hospital where the split asks for it.
+        rows: row_id, target (null = unlabelled), patient, and hospital or region where the split
+            asks for it.
         modalities: name -> (modality, values).
         task: what is predicted.
         choices: how.
@@ -52,6 +56,15 @@ def assemble(
 
     Raises:
         DataError: no rows, or no modality.
+
+    >>> import pyarrow as pa
+    >>> rows = pa.table({"row_id": [7, 8], "patient": [1, 1], "target": [1, None]})
+    >>> values = Values({"source": np.array(["stable"], dtype=object)}, None, np.array([0, -1]))
+    >>> note = {"note": (Modality("note", "text"), values)}
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("note",), "patient")
+    >>> data = assemble(rows, note, Task("binary"), choices, provenance={})
+    >>> data.present.ravel().tolist(), data.target.tolist(), data.group.tolist(), data.split
+    ([True, False], [1.0, nan], ['1', '1'], None)
     """
     if not len(rows):
         raise DataError(
@@ -76,34 +89,35 @@ def assemble(
 
 
 def _texts(rows: pa.Table, name: str) -> np.ndarray:
-    return np.array([str(x) for x in rows[name].to_pylist()], dtype=str)
+    known = (_UNKNOWN if x in (None, "") else str(x) for x in rows[name].to_pylist())
+    return np.array(list(known), dtype=str)
 
 
 def _group(rows: pa.Table, split: str) -> np.ndarray | None:
     if split == "row":
         return None
     patient = _texts(rows, "patient")
-    return patient if split == "patient" else linked_groups(patient, _texts(rows, "hospital"))
+    return patient if split == "patient" else usual_places(patient, _texts(rows, split))
 
 
-def linked_groups(patient: np.ndarray, hospital: np.ndarray) -> np.ndarray:
-    """``str[n]``: connected components of patients and hospitals, named by one of their hospitals.
+def usual_places(patient: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """``str[n]``: where most of the patient's rows are; the first by name where several tie.
 
-    Hospitals that share a patient are one group, so that neither is on both sides of a split.
+    A split by it keeps patients whole, and places but for the few rows of patients who are usually
+    elsewhere. (Were places that share a patient one group, a thousand patients among a hundred
+    thousand would make one group of all hospitals.)
 
-    >>> linked_groups(np.array(["a", "a", "b"]), np.array(["7", "8", "9"])).tolist()
-    ['7', '7', '9']
+    >>> patient, place = np.array(["a", "a", "a", "b"]), np.array(["7", "8", "8", "7"])
+    >>> usual_places(patient, place).tolist()
+    ['8', '8', '8', '7']
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    _, p = np.unique(patient, return_inverse=True)
-    names, h = np.unique(hospital, return_inverse=True)
-    size = p.max(initial=-1) + 1 + len(names)
-    links = coo_array((np.ones(len(p)), (p, h + p.max(initial=-1) + 1)), shape=(size, size))
-    part = connected_components(links, directed=False)[1][-len(names) :]
-    first = {c: names[np.flatnonzero(part == c)[0]] for c in np.unique(part)}
-    return np.array([first[part[k]] for k in h], dtype=str)
+    who, p = np.unique(patient, return_inverse=True)
+    names, h = np.unique(place, return_inverse=True)
+    pairs, counts = np.unique(p * len(names) + h, return_counts=True)
+    of, there = np.divmod(pairs, max(len(names), 1))
+    order = np.lexsort((there, -counts, of))  # by patient, the fullest place first
+    first = order[np.searchsorted(of[order], np.arange(len(who)))]
+    return names[there[first]][p]
 
 
 def masked(row_id: np.ndarray, target: np.ndarray, *, share: float, seed: int) -> np.ndarray:
@@ -138,7 +152,14 @@ def _split(data: Dataset, seed: int) -> np.ndarray | None:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file, the same for the same table."""
+    """A table as the bytes of a Parquet file, the same for the same table.
+
+    >>> import pyarrow as pa
+    >>> import pyarrow.parquet as pq
+    >>> made = parquet_bytes(pa.table({"row": [0, 1]}))
+    >>> made == parquet_bytes(pa.table({"row": [0, 1]})), pq.read_table(io.BytesIO(made)).num_rows
+    (True, 2)
+    """
     import pyarrow.parquet as pq
 
     sink = io.BytesIO()

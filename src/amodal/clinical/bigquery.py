@@ -139,6 +139,13 @@ class BigQueryEngine:
 
     Args:
         warehouse: the session.
+
+    >>> import ibis
+    >>> class Said:  # in place of BigQuery
+    ...     def run(self, sql):
+    ...         print(sql)
+    >>> BigQueryEngine(Said()).drop(ibis.table({"row": "int64"}, name="step_1"))
+    DROP TABLE `step_1`
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -218,6 +225,13 @@ class Published:
         database: what it is called in messages.
         places: table -> the data sets in which it may be ("physionet-data.eicu_crd").
         tables: name -> what is read of it.
+
+    >>> class Demo:  # in place of BigQuery
+    ...     def columns(self, table):
+    ...         return {"age": "STRING"} if table == "own.demo.patient" else None
+    >>> places = {"patient": ("own.full", "own.demo")}
+    >>> Published(Demo(), "eICU-CRD", places, {}).path("patient")
+    'own.demo.patient'
     """
 
     warehouse: Warehouse
@@ -273,6 +287,13 @@ def published_table(full: str, columns: Mapping[str, str], table: RawTable) -> i
 
     Raises:
         DataError: a column is lacking.
+
+    >>> table = RawTable("t", {"race": "text"}, {"flag": "int"})
+    >>> print(sql_of(published_table("own.demo.t", {"race": "STRING"}, table), "bigquery"))
+    SELECT
+      NULLIF(`t0`.`race`, '') AS `race`,
+      CAST(NULL AS INT64) AS `flag`
+    FROM `own`.`demo`.`t` AS `t0`
     """
     import ibis
 

@@ -27,10 +27,14 @@ class Choices:
         outcome: which death ("hospital", "icu"); "" where there is no choice.
         predict_at: "discharge", "coding", "12h" or "icu discharge".
         modalities: names, in order.
-        split: what stays together: "row", "patient" or "hospital".
+        split: what stays together: "row", "patient", "hospital" or "region".
         seed: of the split and of `mask_labels`.
         mask_labels: share of the labels that is taken away at random.
         leaks: what is let in on purpose, of `amodal.clinical.leaks.LEAKS`; for accounting alone.
+
+    >>> task = ("mortality", "clean", 90, "", "discharge", ("codes", "labs"), "patient")
+    >>> "leaks" in Choices(*task).to_json(), Choices(*task, leaks=("coded",)).to_json()["leaks"]
+    (False, ['coded'])
     """
 
     task: str

@@ -43,15 +43,24 @@ def cohort_report(
         flags: name -> ``Bool[n]``.
         expected: (what, published value, value found).
         notes: sentences.
+
+    >>> data = Dataset.from_arrays({"labs": np.ones((30, 1))}, [0] * 18 + [1] * 12)
+    >>> outcome = np.array(["lived"] * 18 + ["died"] * 12)
+    >>> told = {"title": "made up", "choices": {}, "candidates": "stays", "flags": {}}
+    >>> found = cohort_report(data, removed={"young": 9, "old": 10}, outcome=outcome, **told)
+    >>> found["removed"], found["rows"]  # 9 is small, and would follow if 10 were shown
+    ({'young': '<10', 'old': 'not shown'}, '30')
+    >>> found["labels"]
+    {'positive': '12', 'negative': '18', 'unlabelled': '0'}
     """
     positive, negative = _classes(data)
     n, kept = len(data), len(data)
-    told = shown_counts({**removed, "kept": kept})
+    told, total = _removed(removed, kept)
     groups = None if data.group is None else len(np.unique(data.group))
     return {
         "title": title,
         "choices": dict(choices),
-        "candidates": {"what": candidates, "count": shown_count(sum(removed.values()) + kept)},
+        "candidates": {"what": candidates, "count": total},
         "removed": {rule: told[rule] for rule in removed},
         "rows": told["kept"],
         "groups": None if groups is None else shown_count(groups, n),
@@ -67,6 +76,18 @@ def cohort_report(
         "expected": [_compare(*line) for line in expected],
         "notes": list(notes),
     }
+
+
+def _removed(removed: Mapping[str, int], kept: int) -> tuple[dict[str, str], str]:
+    """(rule -> how many it removed, and "kept"; how many candidates there were)
+
+    How many are kept follows from labels and modalities too. Where it would have to be hidden, for
+    a small count not to follow from it, the number of candidates is hidden in its place.
+    """
+    told = shown_counts({**removed, "kept": kept})
+    if told["kept"] == _HIDDEN:
+        return {**told, "kept": shown_count(kept)}, _HIDDEN
+    return told, shown_count(sum(removed.values()) + kept)
 
 
 def _labels(
@@ -166,13 +187,37 @@ def _compare(what: str, published: float, found: float) -> dict[str, Any]:
 
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """``cohort.json`` and ``cohort.md``."""
+    """``cohort.json`` and ``cohort.md``: name -> content, in UTF-8.
+
+    >>> data = Dataset.from_arrays({"labs": np.ones((30, 1))}, [0] * 18 + [1] * 12)
+    >>> told = {"title": "made up", "choices": {}, "candidates": "stays", "flags": {}, "removed": {}}
+    >>> report = cohort_report(data, outcome=np.array(["x"] * 30), **told)
+    >>> files = report_files(report)
+    >>> json.loads(files["cohort.json"]) == report, files["cohort.md"].decode()[:17]
+    (True, '# Cohort: made up')
+    """
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     return {"cohort.json": text.encode(), "cohort.md": report_text(report).encode()}
 
 
 def report_text(report: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
+    """The report as Markdown: what `cohort_report` returns, as headings and tables.
+
+    >>> data = Dataset.from_arrays({"labs": np.ones((30, 1))}, [0] * 18 + [1] * 12)
+    >>> told = {"title": "made up", "candidates": "stays", "flags": {}, "removed": {"young": 20}}
+    >>> choices = {"task": "mortality", "window": None}
+    >>> report = cohort_report(data, outcome=np.array(["x"] * 30), choices=choices, **told)
+    >>> for line in report_text(report).splitlines()[2:10]:
+    ...     print(line or "-")
+    task mortality.
+    -
+    ## Rows
+    -
+    |  | count |
+    |---|---|
+    | all stays | 50 |
+    | removed: young | 20 |
+    """
     lines = [f"# Cohort: {report['title']}", ""]
     chosen = {k: v for k, v in report["choices"].items() if v not in (None, "", 0.0)}
     told = (

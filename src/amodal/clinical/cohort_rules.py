@@ -29,12 +29,33 @@ def first_rule(rules: Sequence[str], checks: Sequence[ibis.Value]) -> ibis.Value
 
 
 def nulls_last(*columns: ibis.Value) -> list[ibis.Value]:
-    """What orders a window by columns that may be null: BigQuery has no NULLS LAST there."""
+    """What orders a window by columns that may be null: BigQuery has no NULLS LAST there.
+
+    >>> import ibis
+    >>> from amodal.clinical.duck import tried
+    >>> def rule(t):
+    ...     return t.select("id", place=ibis.row_number().over(order_by=nulls_last(t.at)))
+    >>> [x["place"] for x in tried(rule, {"id": ["a", "b", "c"], "at": [None, 7, 2]})]
+    [2, 1, 0]
+    """
     return [key for column in columns for key in (column.isnull(), column)]
 
 
 def removed_counts(engine: Engine, candidates: ibis.Table, rules: Sequence[str]) -> dict[str, int]:
-    """Rule -> candidates whose `removed_by` names it, in the order of the rules."""
+    """Rule -> candidates whose `removed_by` names it, in the order of the rules.
+
+    Args:
+        engine: what runs.
+        candidates: with `removed_by`, null where one stays.
+        rules: all names that may stand there.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> with DuckEngine(threads=1) as engine:
+    ...     t = engine.arrow(pa.table({"removed_by": ["old", None, "old"]}))
+    ...     removed_counts(engine, t, ("young", "old"))
+    {'young': 0, 'old': 2}
+    """
     t = candidates.filter(candidates.removed_by.notnull())
     found = engine.fetch(t.group_by("removed_by").agg(n=t.count()))
     counts = dict(zip(found["removed_by"].to_pylist(), found["n"].to_pylist(), strict=True))

@@ -38,7 +38,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Concept:
-    """A measurement: modality, name, unit, plausible range (both ends included), fluid, items."""
+    """A measurement: modality, name, unit, plausible range (both ends included), fluid, items.
+
+    >>> ph = next(c for c in concepts("labs") if c.name == "ph")
+    >>> ph.unit, ph.fluid, [i.item for i in ph.items if i.source == "eicu"]
+    ('1', 'Blood', ['pH'])
+    """
 
     modality: str
     name: str
@@ -96,6 +101,11 @@ def item_lines(source: str, modality: str) -> pa.Table:
 
     Columns: ``item`` (text), ``unit`` (lower case, "" = none written), ``concept`` (position among
     `concepts` of the modality), ``factor``, ``offset``, ``low``, ``high``, ``fluid``.
+
+    >>> lines = item_lines("mimic4", "vitals").to_pylist()
+    >>> warm = next(x for x in lines if x["item"] == "223761")  # Temperature Fahrenheit
+    >>> warm["unit"], round(98.6 * warm["factor"] + warm["offset"], 6), warm["high"]
+    ('°f', 37.0, 45.0)
     """
     import pyarrow as pa
 

@@ -30,7 +30,12 @@ SCALE = 1_000
 
 
 def union(tables: Sequence[ibis.Table]) -> ibis.Table:
-    """The lines of all tables, which have the same columns."""
+    """The lines of all tables, which have the same columns.
+
+    >>> from amodal.clinical.duck import tried
+    >>> tried(lambda *t: union(t), {"row": [0]}, {"row": [0, 1]})  # no line is lost
+    [{'row': 0}, {'row': 0}, {'row': 1}]
+    """
     found = tables[0]
     for table in tables[1:]:
         found = found.union(table)
@@ -38,7 +43,11 @@ def union(tables: Sequence[ibis.Table]) -> ibis.Table:
 
 
 def code_order() -> list[str]:
-    """What orders the events of a row, without ties that tell apart."""
+    """What orders the events of a row, without ties that tell apart.
+
+    >>> code_order()
+    ['time', 'kind', 'seq', 'code']
+    """
     return ["time", "kind", "seq", "code"]
 
 
@@ -112,6 +121,16 @@ def unit_values(t: ibis.Table, items: ibis.Table) -> ibis.Table:
     Returns:
         The lines of items that stand for a concept, with concept, value and fate: "kept",
         "unit unknown" or "out of range".
+
+    >>> from amodal.clinical.duck import tried
+    >>> item = {"item": ["T", "T"], "unit": ["c", "f"], "concept": [3, 3], "factor": [1.0, 0.5]}
+    >>> item |= {"offset": [0.0, -16.0], "low": [20.0, 20.0], "high": [45.0, 45.0]}
+    >>> t = {"unit": ["C", " F", None, "C"], "raw": [46.0, 106.0, 37.0, 1.0]}
+    >>> for x in tried(unit_values, t | {"item": ["T", "T", "T", "x"]}, item):  # x is no concept
+    ...     print(x["concept"], x["value"], x["fate"])
+    3 37.0 kept
+    3 46.0 out of range
+    3 None unit unknown
     """
     import ibis
 

@@ -33,6 +33,13 @@ def rows_by_kind(engine: Engine, events: ibis.Table, kinds: Sequence[str]) -> li
         engine: what runs.
         events: row, kind (position in `kinds`).
         kinds: names.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> with DuckEngine(threads=1) as engine:
+    ...     t = engine.arrow(pa.table({"row": [0, 0, 1], "kind": [1, 1, 1]}))
+    ...     rows_by_kind(engine, t, ("diagnosis", "drug"))
+    [0, 2]
     """
     found = engine.fetch(events.group_by("kind").agg(rows=events.row.nunique()))
     rows = dict(zip(found["kind"].to_pylist(), found["rows"].to_pylist(), strict=True))
@@ -42,7 +49,25 @@ def rows_by_kind(engine: Engine, events: ibis.Table, kinds: Sequence[str]) -> li
 def code_features(
     engine: Engine, events: ibis.Table, n: int, *, kinds: Sequence[str], unit: str
 ) -> Features:
-    """Events as the modality `codes` of n rows, and how many rows have each kind."""
+    """Events as the modality `codes` of n rows, and how many rows have each kind.
+
+    Args:
+        engine: what runs.
+        events: row, time, kind (position in `kinds`), seq, code.
+        n: number of rows.
+        kinds: names.
+        unit: of the times.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> t = {"row": [2, 2], "time": [0.5, 1.0], "kind": [0, 0], "seq": [0, 0], "code": ["b", "a"]}
+    >>> with DuckEngine(threads=1) as engine:
+    ...     made = code_features(engine, engine.arrow(pa.table(t)), 3, kinds=("drug",), unit="hours")
+    >>> made.modality.vocabulary, made.values.data["code"].tolist(), made.values.index.tolist()
+    (('a', 'b'), [1, 0], [-1, -1, 0])
+    >>> made.facts
+    {'drug': {'rows': 1}}
+    """
     events = engine.keep(events, "codes")
     modality, values = pack_codes(engine, "codes", events, n, types=kinds, unit=unit)
     rows = rows_by_kind(engine, events, kinds)
@@ -67,6 +92,16 @@ def concept_features(
         measured: row, time (hours), concept, value, fate.
         kept: which of them enter: without `fate`.
         n: number of rows.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> t = {"row": [0, 0], "time": [1.0, 2.0], "concept": [0, 0], "value": [80.0, 999.0]}
+    >>> t |= {"fate": ["kept", "out of range"]}
+    >>> rule = lambda t: t.filter(t.fate == "kept").drop("fate")
+    >>> with DuckEngine(threads=1) as engine:
+    ...     made = concept_features(engine, "vitals", engine.arrow(pa.table(t)), rule, 2)
+    >>> made.facts, made.values.data["time"].tolist(), made.values.data["value"][0, :2].tolist()
+    ({'kept': 1, 'out of range': 1}, [1.0], [80.0, nan])
     """
     t = engine.keep(measured, name)
     fates = engine.fetch(t.group_by("fate").agg(n=t.count()).order_by("fate"))

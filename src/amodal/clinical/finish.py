@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from amodal.clinical.assemble import Prepared, assemble, parquet_bytes
 from amodal.clinical.choices import Choices
 from amodal.clinical.cohort_report import cohort_report, report_files
 from amodal.clinical.features import Features
+from amodal.clinical.row_facts import row_facts
 from amodal.clinical.workspace import Workspace
 from amodal.data.dataset import Dataset
 from amodal.data.store import save_dataset
@@ -31,12 +32,16 @@ class Source:
     Args:
         name: as it is called.
         edition: which one; "" where RAW is none as a whole.
-        columns: "row_id", "patient" and, where there are some, "hospital" -> its column.
+        columns: "row_id", "patient" and, where there are some, "hospital" and "region" -> its column.
+        facts: what studies may report by -> its column, where there is one.
+        age: the column of ages in years.
     """
 
     name: str
     edition: str
     columns: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    age: str = "age"
 
     @property
     def title(self) -> str:
@@ -85,7 +90,15 @@ def prepare_into(
 def features_of(
     work: Workspace, choices: Choices, make: Callable[[str], Features]
 ) -> dict[str, Features]:
-    """Each modality that was chosen, by `make`."""
+    """Each modality that was chosen, by `make`.
+
+    >>> from types import SimpleNamespace
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("codes", "labs"), "patient")
+    >>> list(features_of(SimpleNamespace(say=print), choices, lambda name: None))
+    making codes
+    making labs
+    ['codes', 'labs']
+    """
     made = {}
     for name in choices.modalities:
         work.say(f"making {name}")
@@ -105,8 +118,9 @@ def to_dataset(
     """The data set of the rows and their modalities, with where it comes from."""
     import pyarrow as pa
 
-    columns = {name: rows[column] for name, column in source.columns.items()}
-    return assemble(
+    there = rows.column_names
+    columns = {name: rows[column] for name, column in source.columns.items() if column in there}
+    data = assemble(
         pa.table({**columns, "target": rows["target"]}),
         {name: (f.modality, f.values) for name, f in made.items()},
         task,
@@ -119,13 +133,31 @@ def to_dataset(
             "made": {name: f.facts for name, f in made.items()},
         },
     )
+    return data.replace(facts=row_facts(rows, source.facts, age=source.age))
 
 
 def report_beside(
     data: Dataset, rows: pa.Table, *, choices: Choices, source: Source, told: Told
 ) -> Prepared:
     """The data set with its cohort report, the rows of the cohort, and a warning for each
-    published count that was not found."""
+    published count that was not found.
+
+    Args:
+        data: the data set, n rows.
+        rows: n lines: "outcome", and the columns that `told` names.
+        choices: how it was prepared.
+        source: where from.
+        told: what else is told.
+
+    >>> import pyarrow as pa
+    >>> data = Dataset.from_arrays({"labs": np.ones((20, 1))}, [0, 1] * 10)
+    >>> choices = Choices("mortality", "clean", 90, "", "discharge", ("labs",), "patient")
+    >>> told = Told("stays", {}, ("outcome",), expected=[("stays", 20, len(data)), ("dead", 9, 10)])
+    >>> rows, source = pa.table({"outcome": ["x"] * 20}), Source("made up", "1", {})
+    >>> made = report_beside(data, rows, choices=choices, source=source, told=told)
+    >>> sorted(made.beside), made.warnings
+    (['cohort.json', 'cohort.md', 'cohort.parquet'], ('dead: 9 published, 10 found',))
+    """
     report = cohort_report(
         data,
         title=source.title,

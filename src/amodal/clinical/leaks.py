@@ -47,6 +47,13 @@ def selected(
         t: candidates with `target` and `outcome`.
         label: the rule of muse, which puts its own `target` and `outcome` in their place.
         keep: whether the rules of muse keep a candidate.
+
+    >>> from amodal.clinical.duck import tried
+    >>> def muse(t):
+    ...     return t.mutate(target=t.target.fill_null(0))
+    >>> t = {"k": [0, 1], "days": [10, 11], "target": [1, 1], "outcome": ["died", "died"]}
+    >>> [x["target"] for x in tried(lambda t: selected(t, muse, lambda t: t.days <= 10), t)]
+    [1, None]
     """
     import ibis
 

@@ -43,6 +43,14 @@ def numbered(engine: Engine, t: ibis.Table, column: str) -> tuple[list[Any], ibi
     """(the distinct values of a column, ascending; a table of `column` and its `place` there)
 
     Texts are in the order of their bytes, on every engine.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> with DuckEngine(threads=1) as engine:
+    ...     t = engine.arrow(pa.table({"code": ["b", "a", "b", "B"]}))
+    ...     names, places = numbered(engine, t, "code")
+    >>> names
+    ['B', 'a', 'b']
     """
     import ibis
 
@@ -63,6 +71,17 @@ def pack_codes(
         n: number of rows.
         types: names of the kinds.
         unit: of the times.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> t = {"row": [1, 1], "time": [9.0, 2.0], "kind": [0, 0], "seq": [0, 0], "code": ["a", "b"]}
+    >>> with DuckEngine(threads=1) as engine:
+    ...     events = engine.arrow(pa.table(t))
+    ...     modality, values = pack_codes(engine, "codes", events, 2, types=("drug",), unit="hours")
+    >>> modality.vocabulary, values.data["code"].tolist(), values.data["time"].tolist()  # by time
+    (('a', 'b'), [1, 0], [2.0, 9.0])
+    >>> values.index.tolist(), values.offsets.tolist()  # row 0 has none: it is absent
+    ([-1, 0], [0, 2])
     """
     events = engine.keep(events, "codes")
     vocabulary, names = numbered(engine, events, "code")
@@ -104,6 +123,15 @@ def pack_series(
         n: number of rows.
         features: names of the concepts.
         unit: of the times.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> t = {"row": [0, 0, 0], "time": [1.0, 1.0, 1.0], "concept": [0, 1, 1], "value": [7.0, 5.0, 4.0]}
+    >>> with DuckEngine(threads=1) as engine:
+    ...     events = engine.arrow(pa.table(t))
+    ...     _, values = pack_series(engine, "labs", events, 1, features=("ph", "k"), unit="hours")
+    >>> values.data["time"].tolist(), values.data["value"].tolist()  # k was measured twice at once
+    ([1.0, 1.0], [[7.0, 4.0], [nan, 5.0]])
     """
     import ibis
 
@@ -173,6 +201,17 @@ def pack_table(
         n: number of rows.
         numeric: columns of numbers.
         categorical: columns of texts; their levels are the distinct ones, sorted.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> t = {"row": [0, 2], "age": [40, None], "sex": ["male", None]}
+    >>> with DuckEngine(threads=1) as engine:
+    ...     cells = engine.arrow(pa.table(t))
+    ...     m, values = pack_table(engine, "facts", cells, 3, numeric=("age",), categorical=("sex",))
+    >>> dict(m.levels), values.data["numeric"].tolist(), values.data["categorical"].tolist()
+    ({'sex': ('male',)}, [[40.0]], [[0]])
+    >>> values.index.tolist()  # row 1 has no line, all cells of row 2 are missing
+    [0, -1, -1]
     """
     t = engine.fetch(cells.select("row", *numeric, *categorical).order_by("row"))
     row = _column(t, "row").astype(np.int64)
@@ -209,7 +248,18 @@ def _levels(column: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def pack_text(engine: Engine, name: str, texts: ibis.Table, n: int) -> tuple[Modality, Values]:
-    """A `text` modality of n rows from one line (row, text) for each row that has one."""
+    """A `text` modality of n rows from one line (row, text) for each row that has one.
+
+    A text of blanks alone is none.
+
+    >>> import pyarrow as pa
+    >>> from amodal.clinical.duck import DuckEngine
+    >>> with DuckEngine(threads=1) as engine:
+    ...     t = engine.arrow(pa.table({"row": [0, 2], "text": [" ", "stable"]}))
+    ...     _, values = pack_text(engine, "note", t, 3)
+    >>> values.data["source"].tolist(), values.index.tolist()
+    (['stable'], [-1, -1, 0])
+    """
     t = engine.fetch(texts.select("row", "text").order_by("row"))
     index = np.full(n, -1, dtype=np.int64)
     source = np.empty(len(t), dtype=object)

@@ -37,7 +37,22 @@ _WORDS = {
 
 
 def find_table(folders: Iterable[Path], name: str) -> Path | None:
-    """The file of a table in the first of `folders` that has it, gz before csv."""
+    """The file of a table in the first of `folders` that has it, gz before csv.
+
+    Args:
+        folders: in order; case of their files' names does not count.
+        name: of the table.
+
+    Raises:
+        StorageError: a folder cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("lab.csv", "Lab.csv.gz"):
+    ...         Path(folder, name).touch()
+    ...     find_table((Path(folder),), "lab").name, find_table((Path(folder),), "patient")
+    ('Lab.csv.gz', None)
+    """
     for folder in folders:
         try:
             files = {p.name.lower(): p for p in sorted(folder.iterdir())}
@@ -59,6 +74,12 @@ def header_of(path: Path) -> list[str]:
     Raises:
         StorageError: the file cannot be read or is truncated.
         DataError: it is empty or has another delimiter than a comma.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "lab.csv").write_text("id, value\\n7,1.5\\n")
+    ...     header_of(Path(folder, "lab.csv"))
+    ['id', 'value']
     """
     return _first_line(path)[0]
 
@@ -117,6 +138,18 @@ def convert(
     Raises:
         DataError: a column is lacking, cells are not of its type, a key occurs twice.
         StorageError: the file cannot be read or is truncated.
+
+    Returns:
+        The Parquet file; its columns are those of `table`, null where an optional one is lacking.
+
+    >>> import pyarrow.parquet as pq
+    >>> from tempfile import TemporaryDirectory
+    >>> table = RawTable("lab", {"id": "int", "value": "float"}, {"unit": "text"})
+    >>> with TemporaryDirectory() as folder, DuckEngine(threads=1) as engine:
+    ...     _ = Path(folder, "lab.csv").write_text("value,id\\n1.5,7\\n,8\\n")
+    ...     made = convert(engine, Path(folder, "lab.csv"), table, Path(folder), only=("id", {8}))
+    ...     pq.read_table(made).to_pylist()
+    [{'id': 8, 'value': None, 'unit': None}]
     """
     names, _ = _first_line(path)
     chosen = choose_columns(path.name, names, table)

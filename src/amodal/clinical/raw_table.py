@@ -21,6 +21,10 @@ class RawTable:
         key: columns that together occur once.
         since: which version has the table, for error texts.
         aliases: column -> a name that it has in other versions.
+
+    >>> table = RawTable("admissions", {"race": "text"}, aliases={"race": "ethnicity"})
+    >>> choose_columns("a.csv", ["ethnicity"], table)
+    {'race': 'ethnicity'}
     """
 
     name: str

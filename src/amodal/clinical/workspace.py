@@ -34,6 +34,13 @@ class Machine:
         keep_tables: leave the converted tables beside OUT for the next preparation.
         engine: one of `ENGINES`.
         session: a SparkSession, or a BigQuery client, that there is; None makes one.
+
+    Raises:
+        SettingError: the engine is none of `ENGINES`.
+
+    >>> Machine(engine="mysql")
+    Traceback (most recent call last):
+    amodal.errors.SettingError: the engine is duckdb, spark or bigquery; got 'mysql'; choose one ...
     """
 
     threads: int = 2
@@ -77,6 +84,16 @@ class Workspace:
         out: where the data set goes; None for a temporary folder.
         machine: engine, threads, memory.
         say: is told what is being done.
+
+    >>> from types import SimpleNamespace
+    >>> table = RawTable("t", {"age": "int"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "t.csv").write_text("id,age\\n1,40\\n")
+    ...     found = SimpleNamespace(path=lambda name, needed=True: Path(folder, "t.csv"))
+    ...     with Workspace(found, {"t": table}, say=print) as work:
+    ...         work.engine.fetch(work.table("t")).to_pylist()
+    reading t.csv
+    [{'age': 40}]
     """
 
     def __init__(

@@ -11,14 +11,14 @@ from amodal.checks import check_length
 from amodal.data.cells import names, numbers
 from amodal.data.dataset import Dataset
 from amodal.data.entries import as_entries, infer_kind, pack_entries
-from amodal.data.targets import encode_target
+from amodal.data.targets import encode_references, encode_target
 from amodal.errors import DataError, unknown_name
 from amodal.types import LOST, NOT_MEASURED, PRESENT, Modality, Task
 from amodal.values import Values
 
 __all__ = ["assemble", "dataset_from_arrays"]
 
-_ROW_COLUMNS = ("row_id", "group", "split", "weight", "absence")
+_ROW_COLUMNS = ("row_id", "group", "split", "weight", "absence", "facts")
 _BAD = (TypeError, ValueError, OverflowError, RuntimeError, IndexError, KeyError)
 
 
@@ -47,11 +47,13 @@ def dataset_from_arrays(
     Args:
         arrays: modality name -> entries. Without a word in `modalities` a 2-D array is a table, a
             list of (times, values) a series, a list of lists of texts codes.
-        target: one value a row, None or NaN where it is unknown; see `encode_target`.
+        target: one value a row, None or NaN where it is unknown; see `encode_target`. For a task
+            that is a sequence a text a row, or a list of texts, each of them right.
         modalities: what is known of the modalities: `Modality` objects, or name -> kind.
         task: inferred from the target where it is not given.
-        rows: ``row_id``, ``group``, ``split``, ``weight``, and ``absence`` (``Int8[n, m]``, to say
-            which absent pairs are `LOST`; a value at a `LOST` pair is dropped).
+        rows: ``row_id``, ``group``, ``split``, ``weight``, ``facts`` (name -> one text per row, None
+            where unknown), and ``absence`` (``Int8[n, m]``, to say which absent pairs are `LOST`; a
+            value at a `LOST` pair is dropped).
         provenance: where the data came from (JSON).
 
     Raises:
@@ -105,17 +107,38 @@ def assemble(
     rows: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """A data set from modalities that are packed already; see `dataset_from_arrays`."""
+    """A data set from modalities that are packed already; see `dataset_from_arrays`.
+
+    Args:
+        packed: name -> (modality, its values), all of n rows.
+        target: as `dataset_from_arrays`.
+        task: the same.
+        rows: the same.
+        provenance: where from, as JSON.
+
+    Raises:
+        UnknownNameError: an unknown row column.
+        DataError: a target of another length, or what `dataset_from_arrays` refuses.
+
+    >>> values = Values({"source": np.array(["stable"], dtype=object)}, None, np.array([-1, 0]))
+    >>> assemble({"note": (Modality("note", "text"), values)}, [1, 0]).present.ravel().tolist()
+    [False, True]
+    """
     rows = dict(rows or {})
     for key in rows:
         if key not in _ROW_COLUMNS:
             raise unknown_name("row column", key, _ROW_COLUMNS)
     n = len(next(iter(packed.values()))[1].index)
-    task, target = encode_target(target, task)
+    references = None
+    if target is not None and task is not None and task.kind == "sequence":
+        target, references = encode_references(target)
+    else:
+        task, target = encode_target(target, task)
     if target is not None:
         check_length("the target", len(target), n)
     rows = {"row_id": np.arange(n), **{k: x for k, x in rows.items() if x is not None}}
     said = rows.pop("absence", None)
+    facts = {str(k): row_column("facts", x, n) for k, x in rows.pop("facts", {}).items()}
     columns = {key: row_column(key, x, n) for key, x in rows.items()}
     present = np.column_stack([v.index >= 0 for _, v in packed.values()])
     absence, lost = _absence(said, present)
@@ -130,7 +153,9 @@ def assemble(
         absence,
         task=task,
         target=target,
+        references=references,
         provenance=dict(provenance or {}),
+        facts=facts,
         **columns,
     )
 
@@ -149,7 +174,7 @@ def row_column(key: str, column: Any, n: int) -> np.ndarray:
     if key == "weight":
         return numbers("weight", array).astype(np.float64)
     found = names(key, array)
-    if key == "split":
+    if key in ("split", "facts"):
         found = ["" if name is None else name for name in found]
     unknown = sum(name is None for name in found)
     if unknown:

@@ -97,7 +97,12 @@ def diabetes() -> Dataset:
 
 
 def simulated() -> Dataset:
-    """4,000 simulated rows with a known true posterior and known reliability of each modality."""
+    """4,000 simulated rows with a known true posterior and known reliability of each modality.
+
+    >>> from amodal.data.simulate import true_reliability
+    >>> simulated().shape, true_reliability(simulated()).shape
+    ((4000, 4), (4000, 4))
+    """
     from amodal.data.simulate import simulate
 
     return simulate()

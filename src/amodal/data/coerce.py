@@ -10,7 +10,7 @@ import numpy as np
 from amodal.checks import check_length
 from amodal.data.arrays import dataset_from_arrays
 from amodal.data.dataset import Dataset
-from amodal.data.targets import encode_target
+from amodal.data.targets import encode_references, encode_target
 from amodal.errors import DataError, unknown_name
 from amodal.types import Modality, Task
 
@@ -65,7 +65,12 @@ def to_dataset(
 
 
 def _with_target(data: Dataset, target: Any, task: Task | None) -> Dataset:
-    found, encoded = encode_target(target, data.task or task)
+    known = data.task or task
+    if known is not None and known.kind == "sequence":
+        counts, references = encode_references(target)
+        check_length("the target", len(counts), len(data))
+        return data.replace(task=known, target=counts, references=references)
+    found, encoded = encode_target(target, known)
     if encoded is not None:
         check_length("the target", len(encoded), len(data))
     return data.replace(task=found, target=encoded)

@@ -78,7 +78,17 @@ class Columns:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what readers raise into one sentence (theirs may quote cells)."""
+    """Turns what readers raise into one sentence (theirs may quote cells).
+
+    Raises:
+        StorageError: in place of an error of the system.
+        DataError: in place of one about the content.
+
+    >>> with reading(Path("a.csv")):
+    ...     raise ValueError("cell 4711 is bad")
+    Traceback (most recent call last):
+    amodal.errors.DataError: a.csv cannot be read: it is truncated, damaged, or not of the format ...
+    """
     import pyarrow as pa
 
     try:
@@ -98,7 +108,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def code_column(column: Any, clean: Callable[[list], Sequence[str | None]]) -> Coded:
-    """An arrow column of texts, its distinct ones cleaned; those that become equal are one."""
+    """An arrow column of texts, its distinct ones cleaned; those that become equal are one.
+
+    >>> import pyarrow as pa
+    >>> column = pa.chunked_array([["a ", "a", None, "b"]])
+    >>> coded = code_column(column, lambda names: [name.strip() for name in names])
+    >>> coded.positions.tolist(), coded.names
+    ([0, 0, -1, 1], ['a', 'b'])
+    """
     import pyarrow as pa
 
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
@@ -110,7 +127,11 @@ def code_column(column: Any, clean: Callable[[list], Sequence[str | None]]) -> C
 
 
 def object_array(found: Sequence[Any]) -> np.ndarray:
-    """``object[n]``, never an array of more dimensions."""
+    """``object[n]``, never an array of more dimensions.
+
+    >>> object_array([[1, 2], [3, 4]]).shape
+    (2,)
+    """
     array = np.empty(len(found), dtype=object)
     array[:] = found
     return array

@@ -20,7 +20,7 @@ from amodal.values import MEDIA, Values
 
 __all__ = ["Dataset"]
 
-_COLUMNS = ("row_id", "absence", "target", "group", "split", "weight")
+_COLUMNS = ("row_id", "absence", "target", "references", "group", "split", "weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,16 @@ class Dataset:
         row_id: ``str[n]``, unique.
         task: what is predicted; None where there is no target.
         target: ``Float64[n]`` (``multilabel``: ``[n, L]``): class positions, 0/1 or real values;
-            NaN where a row has no label; None where no row has.
+            NaN where a row has no label; None where no row has. ``sequence``: the number of
+            references.
         group: ``str[n]`` (a patient): rows of one group stay on one side of every split.
         split: ``str[n]`` a published split: "train", "valid", "calibration", "test" or "" (free).
         weight: ``Float64[n]`` sample weights, positive.
         provenance: where the data came from and how they were made (JSON).
+        references: ``object[n]`` a tuple of texts per row, each of them a right answer; empty where a
+            row has none. What a ``sequence`` task predicts.
+        facts: name -> ``str[n]``: what is known of the rows beside the modalities (sex, hospital),
+            "" where unknown. No method reads them; studies report by them.
 
     Raises:
         DataError: lengths differ, row ids repeat, infinities, an index out of range.
@@ -63,10 +68,14 @@ class Dataset:
     split: np.ndarray | None = None
     weight: np.ndarray | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    references: np.ndarray | None = None
+    facts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in _COLUMNS:
             object.__setattr__(self, name, freeze_column(name, getattr(self, name)))
+        facts = {str(k): freeze_column("facts", x) for k, x in self.facts.items()}
+        object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "modalities", tuple(self.modalities))
         values = {k: freeze_values(self._kind(k), v) for k, v in self.values.items()}
         object.__setattr__(self, "values", values)
@@ -162,7 +171,8 @@ class Dataset:
             name: None if (x := getattr(self, name)) is None else x[rows] for name in _COLUMNS[1:]
         }
         values = {name: v.take(rows) for name, v in self.values.items()}
-        return replace(self, values=values, row_id=row_id, **columns)
+        facts = {name: x[rows] for name, x in self.facts.items()}
+        return replace(self, values=values, row_id=row_id, facts=facts, **columns)
 
     def modality(self, name: str) -> Modality:
         """The modality called `name`.
@@ -218,7 +228,10 @@ class Dataset:
         schema = [m.to_json() for m in self.modalities], self.task and self.task.to_json()
         digest.update(json.dumps(schema).encode())
         for name in _COLUMNS:
-            hash_array(digest, name, getattr(self, name))
+            if name != "references" or self.references is not None:
+                hash_array(digest, name, getattr(self, name))
+        for name, column in sorted(self.facts.items()):
+            hash_array(digest, f"fact:{name}", column)
         for name in self.names:
             v = self.values[name]
             data = {k: contents(x) for k, x in v.data.items()} if self._is_media(name) else v.data

@@ -27,6 +27,10 @@ class Table:
         x: ``Float64[n, f]``.
         names: of the f columns, "modality:feature..." throughout.
         modality: ``Int64[f]`` position of the modality that a column comes from.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0]], "b": [[2.0]]})
+    >>> tabulate(d).modality.tolist()  # a, b; then not measured and lost of a, and of b
+    [0, 1, 0, 0, 1, 1]
     """
 
     x: np.ndarray

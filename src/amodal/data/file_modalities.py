@@ -33,6 +33,20 @@ def read_modality(m: ModalitySpec, rows: Rows) -> Found:
     Raises:
         DataError: the files break a rule.
         SettingError: the spec lacks something.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.data.file_rows import read_rows
+    >>> from amodal.data.spec import parse_spec
+    >>> own = {"file": "b.csv", "row_id": "id", "columns": ["ph"]}
+    >>> raw = {"rows": {"file": "a.csv", "row_id": "id"}, "modality": {"gas": own}}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("id\\n7\\n8\\n")
+    ...     _ = Path(folder, "b.csv").write_text("id,ph\\n8,7.4\\n9,7.2\\n")
+    ...     spec = parse_spec(raw, Path(folder))
+    ...     _, values, strangers = read_modality(spec.modalities[0], read_rows(spec))
+    >>> values.data["numeric"].tolist(), values.index.tolist(), strangers  # 9 is no row
+    ([[7.4]], [-1, 0], 1)
     """
     source = rows.source_of(m)
     if m.array is not None:

@@ -32,7 +32,7 @@ class Rows:
         self.n = sum(self.sizes.values()) if self.parts else self._count()
         self.row_id = self._row_id()
         self.place = {name: i for i, name in enumerate(self.row_id)}
-        self.columns: dict[str, np.ndarray] = {}
+        self.columns: dict[str, Any] = {}
 
     # -- files --------------------------------------------------------------------------------
 
@@ -197,6 +197,15 @@ def read_rows(spec: Spec) -> Rows:
 
     Raises:
         DataError: no rows, repeated row ids, a split that is not one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.data.spec import parse_spec
+    >>> rows = {"file": "a.csv", "row_id": "id", "group": "patient"}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("id,patient\\n7,p\\n8,q\\n")
+    ...     found = read_rows(parse_spec({"rows": rows, "modality": {"x": {}}}, Path(folder)))
+    >>> found.n, found.row_id, found.columns["group"].tolist()
+    (2, ['7', '8'], ['p', 'q'])
     """
     rows = Rows(spec.rows)
     if not rows.n:
@@ -205,6 +214,9 @@ def read_rows(spec: Spec) -> Rows:
         rows.columns["group"] = rows.stack(rows.source, spec.rows.group, "texts")
     if spec.rows.weight is not None:
         rows.columns["weight"] = rows.stack(rows.source, spec.rows.weight, "floats")
+    if spec.rows.facts:
+        facts = {c: rows.stack(rows.source, c, "texts") for c in spec.rows.facts}
+        rows.columns["facts"] = facts
     split = _split(spec.rows, rows)
     if split is not None:
         rows.columns["split"] = split

@@ -17,14 +17,30 @@ from amodal.types import Task
 __all__ = ["read_target"]
 
 
-def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | None]:
+def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | list | None]:
     """The task and the target as the spec words them: class names, numbers, or 0 and 1.
 
     Raises:
         DataError: a target that does not fit the task.
+
+    Returns:
+        Both None where the spec has no target; else the task, and ``[n]`` (``[n, labels]``).
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.data.spec import parse_spec
+    >>> raw = {"rows": {"file": "a.csv", "target": "days", "threshold": 3}, "modality": {"x": {}}}
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("days\\n3\\n3.1\\n")
+    ...     spec = parse_spec(raw, Path(folder))
+    ...     task, target = read_target(spec.rows, Rows(spec.rows))
+    >>> task.classes, target.tolist()
+    (('<= 3', '> 3'), ['<= 3', '> 3'])
     """
     if spec.target is None:
         return None, None
+    if spec.task == "sequence":
+        return _references(spec, rows)
     if isinstance(spec.target, tuple):
         return _labels(spec, rows)
     name = spec.target if isinstance(spec.target, str) else "target"
@@ -45,6 +61,20 @@ def read_target(spec: RowsSpec, rows: Rows) -> tuple[Task | None, np.ndarray | N
 
 def _is_npz(rows: Rows) -> bool:
     return hasattr(rows.source, "array")
+
+
+def _references(spec: RowsSpec, rows: Rows) -> tuple[Task, list[list[str]]]:
+    """One text per row and column; a missing cell is no text."""
+    if spec.classes or spec.positive is not None or spec.threshold is not None:
+        raise SettingError(
+            "classes, positive and threshold are for targets of classes; the task is sequence; "
+            "leave them out"
+        )
+    columns = spec.target if isinstance(spec.target, tuple) else [spec.target]
+    texts = [rows.stack(rows.source, column, "texts") for column in columns]
+    name = spec.target if isinstance(spec.target, str) else "target"
+    kept = [[x for x in row if not is_missing(x)] for row in zip(*texts, strict=True)]
+    return Task("sequence", name=name), kept
 
 
 def _labels(spec: RowsSpec, rows: Rows) -> tuple[Task, np.ndarray]:

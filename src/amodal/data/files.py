@@ -42,6 +42,17 @@ def prepare_files(spec_path: str | Path, out: str | Path) -> Dataset:
         SettingError: the spec has an unknown key or a wrong value.
         DataError: the files break a rule.
         StorageError: a file cannot be read, or `out` cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("ill,age\\n0,40\\n1,50\\n")
+    ...     text = '[rows]\\nfile = "a.csv"\\ntarget = "ill"\\n[modality.x]\\ncolumns = ["age"]\\n'
+    ...     _ = Path(folder, "spec.toml").write_text(text)
+    ...     data = prepare_files(f"{folder}/spec.toml", f"{folder}/out")
+    ...     sorted(path.name for path in Path(folder, "out").iterdir())
+    ['manifest.json', 'rows.parquet', 'x.parquet']
+    >>> data.values["x"].data["numeric"].tolist(), data.target.tolist()
+    ([[40.0], [50.0]], [0.0, 1.0])
     """
     check_target_folder(out)  # before a long reading
     data = read_files(spec_path)
@@ -50,7 +61,22 @@ def prepare_files(spec_path: str | Path, out: str | Path) -> Dataset:
 
 
 def read_files(spec_path: str | Path) -> Dataset:
-    """The data set that the files of a spec hold; see `prepare_files`."""
+    """The data set that the files of a spec hold; see `prepare_files`.
+
+    Raises:
+        SettingError: the spec has an unknown key or a wrong value.
+        DataError: the files break a rule.
+        StorageError: a file cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("ill,age\\n0,40\\n1,\\n")
+    ...     text = '[rows]\\nfile = "a.csv"\\ntarget = "ill"\\n[modality.x]\\ncolumns = ["age"]\\n'
+    ...     _ = Path(folder, "spec.toml").write_text(text)
+    ...     data = read_files(f"{folder}/spec.toml")
+    >>> data.present.ravel().tolist()  # of a row without a cell the modality is absent
+    [True, False]
+    """
     spec = read_spec(spec_path)
     rows = read_rows(spec)
     packed, unmatched = {}, {}

@@ -27,6 +27,13 @@ def open_columns(path: Path, *, missing: Sequence[str] = (), delimiter: str = ""
         StorageError: it cannot be read.
         SettingError: its name has none of these endings.
         DataError: it is not of the format that its name says.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.csv").write_text("age,sex\\n40, f\\n-9,m\\n")
+    ...     found = open_columns(Path(folder, "a.csv"), missing=("-9",))
+    ...     found.names, found.floats("age").tolist(), found.texts("sex").tolist()
+    (('age', 'sex'), [40.0, nan], ['f', 'm'])
     """
     name = path.name.lower()
     for suffix in (".gz", ".bz2", ".zst"):

@@ -82,6 +82,7 @@ def dataset_from_frame(
     group: str | None = None,
     split: str | None = None,
     weight: str | None = None,
+    facts: Sequence[str] = (),
 ) -> Dataset:
     """A data set from a DataFrame whose columns the caller groups into modalities.
 
@@ -100,6 +101,7 @@ def dataset_from_frame(
         group: column that says which rows belong together (a patient).
         split: column of a published split; missing = free.
         weight: column of sample weights.
+        facts: columns that no method reads and studies report by (sex, hospital).
 
     Raises:
         UnknownNameError: a column that the frame does not have.
@@ -120,6 +122,8 @@ def dataset_from_frame(
         packed[name] = _pack_columns(source, name, columns, hidden=(*targets, row_id))
     rows = {"row_id": row_id, "group": group, "split": split, "weight": weight}
     rows = {key: source.column(c)[0] for key, c in rows.items() if c is not None}
+    if facts:
+        rows["facts"] = {str(c): source.column(c)[0] for c in facts}
     if row_id is None and source.index is not None:
         rows["row_id"] = source.index
     task, y = _target(source, targets, task)
@@ -156,6 +160,9 @@ def _target(
     """(the task, where it can be told, the target)."""
     if not targets:
         return task, None
+    if task is not None and task.kind == "sequence":
+        texts = [source.column(t)[0].tolist() for t in targets]
+        return task, [[x for x in row if not is_missing(x)] for row in zip(*texts, strict=True)]
     if len(targets) > 1:
         y = np.column_stack([np.asarray(source.column(t)[0], dtype=object) for t in targets])
         return task or Task("multilabel", tuple(targets)), y

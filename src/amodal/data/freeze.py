@@ -28,6 +28,8 @@ def freeze_column(name: str, column: Any) -> np.ndarray | None:
     """
     if column is None:
         return None
+    if name == "references":
+        return _freeze_references(column)
     array = np.asarray(column)
     fits = array.dtype == _DTYPES[name] if name in _DTYPES else array.dtype.kind == "U"
     if fits:
@@ -39,6 +41,20 @@ def freeze_column(name: str, column: Any) -> np.ndarray | None:
     except (TypeError, ValueError, OverflowError):
         wanted = {"absence": "0 (present), 1 (not measured) or 2 (lost)"}.get(name, "numbers")
         raise DataError(f"{name} must hold {wanted}; got something else; recode it") from None
+
+
+def _freeze_references(column: Any) -> np.ndarray:
+    """A tuple of texts per row."""
+    if isinstance(column, np.ndarray) and column.dtype == object and not column.flags.writeable:
+        return column
+    found = np.empty(len(column), dtype=object)
+    for i, texts in enumerate(column):
+        if isinstance(texts, str) or not all(isinstance(x, str) for x in texts):
+            raise DataError(
+                "references must hold a tuple of texts per row; got others; convert them"
+            )
+        found[i] = tuple(str(x) for x in texts)
+    return _read_only(found)
 
 
 def freeze_values(kind: str | None, values: Values) -> Values:

@@ -110,6 +110,14 @@ def naming_rows(data: Dataset) -> Iterator[None]:
     """Within it, an error about a file says which row of `data` it belongs to.
 
     By position and not by its id: an id can tell who the row is.
+
+    >>> from amodal.errors import MediaError
+    >>> d = Dataset.from_arrays({"x": ["a.png", "b.png"]}, modalities={"x": "image"})
+    >>> source = str(d.values["x"].data["source"][1])
+    >>> with naming_rows(d):
+    ...     raise MediaError("image", "damaged", "it ends too early", source=source)
+    Traceback (most recent call last):
+    amodal.errors.MediaError: files of kind image must be readable; that of row 1 (counted from 0) ...
     """
     try:
         yield

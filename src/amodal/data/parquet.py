@@ -79,11 +79,15 @@ def rows_table(data: Dataset) -> pa.Table:
             (f"target:{label}" if label else "target", pa.array(np.ascontiguousarray(column)))
             for label, column in zip(labels, wide.T, strict=True)
         ]
+    if data.references is not None:
+        texts = [list(x) for x in data.references]
+        columns.append(("references", pa.array(texts, type=pa.list_(pa.string()))))
     for name in ("group", "split"):
         if (column := getattr(data, name)) is not None:
             columns.append((name, _texts(column)))
     if data.weight is not None:
         columns.append(("weight", pa.array(data.weight)))
+    columns += [(f"fact:{name}", _texts(column)) for name, column in data.facts.items()]
     for k, name in enumerate(data.names):
         columns.append((f"absence:{name}", pa.array(np.ascontiguousarray(data.absence[:, k]))))
         columns.append((f"value:{name}", pa.array(data.values[name].index)))
@@ -148,11 +152,16 @@ _WRITERS = {
 
 def read_rows(
     table: pa.Table, columns: Sequence[str], modalities: Sequence[Modality], task: Task | None
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(the columns of the rows as fields of a `Dataset`, modality name -> its index).
 
     Raises:
         StorageError: columns are lacking or of another type.
+
+    >>> d = Dataset.from_arrays({"a": [[1.5], None]}, [1, 0])
+    >>> rows, index = read_rows(rows_table(d), ["target"], d.modalities, d.task)
+    >>> rows["target"].tolist(), rows["absence"].tolist(), index["a"].tolist()
+    ([1.0, 0.0], [[0], [1]], [0, -1])
     """
     try:
         place = iter(range(table.num_columns))
@@ -161,11 +170,15 @@ def read_rows(
             wide = task is not None and task.kind == "multilabel"
             labels = [_floats(table.column(next(place))) for _ in (task.classes if wide else [0])]
             rows["target"] = np.column_stack(labels) if wide else labels[0]
+        if "references" in columns:
+            rows["references"] = _read_references(table.column(next(place)))
         for name in ("group", "split"):
             if name in columns:
                 rows[name] = _read_texts(table.column(next(place)))
         if "weight" in columns:
             rows["weight"] = _floats(table.column(next(place)))
+        facts = [c.removeprefix("fact:") for c in columns if c.startswith("fact:")]
+        rows["facts"] = {name: _read_texts(table.column(next(place))) for name in facts}
         absence, index = [], {}
         for m in modalities:
             absence.append(_integers(table.column(next(place))))
@@ -181,6 +194,11 @@ def read_values(modality: Modality, table: pa.Table, count: int, index: np.ndarr
 
     Raises:
         StorageError: columns are lacking or of another type.
+
+    >>> d = Dataset.from_arrays({"a": [[1.5], None]})
+    >>> table = values_table(d.modalities[0], d.values["a"])
+    >>> read_values(d.modalities[0], table, 1, np.array([0, -1])).data["numeric"].tolist()
+    [[1.5]]
     """
     try:
         return _READERS[modality.kind](modality, table, count, index)
@@ -211,6 +229,14 @@ def _read_texts(column: pa.ChunkedArray) -> np.ndarray:
     if column.null_count or not pa.types.is_string(column.type):
         raise TypeError("texts expected")
     return np.array(column.to_pylist(), dtype=str)
+
+
+def _read_references(column: pa.ChunkedArray) -> np.ndarray:
+    if column.null_count or not pa.types.is_list(column.type):
+        raise TypeError("lists of texts expected")
+    found = np.empty(len(column), dtype=object)
+    found[:] = [tuple(x) for x in column.to_pylist()]
+    return found
 
 
 def _matrix(columns: Sequence[pa.ChunkedArray], count: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from amodal.data.scaling_kinds import (
 from amodal.errors import CheckpointError, DataError, unknown_name
 from amodal.types import LOST, Modality, Task
 from amodal.values import Values
+from amodal.vocabulary import Vocabulary
 
 __all__ = ["Scaler"]
 
@@ -58,13 +59,25 @@ class Scaler:
     stats: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, data: Dataset, *, clip: float = 8.0) -> Scaler:
-        """The scaler of the training rows `data`."""
+    def fit(
+        cls,
+        data: Dataset,
+        *,
+        clip: float = 8.0,
+        tokens: Callable[[Iterable[str]], Vocabulary] = Vocabulary.fit,
+    ) -> Scaler:
+        """The scaler of the training rows `data`.
+
+        Args:
+            data: training rows.
+            clip: see above.
+            tokens: makes the vocabulary of a sequence task that has none out of all references.
+        """
         found = [fit_values(m, used_values(data.values[m.name])) for m in data.modalities]
         mean, std = _target_scale(data)
         return cls(
             modalities=tuple(m for m, _ in found),
-            task=data.task,
+            task=_fitted_task(data, tokens),
             clip=float(clip),
             target_mean=mean,
             target_std=std,
@@ -157,6 +170,13 @@ class Scaler:
                 f"this one does not ({type(error).__name__}); train the model again"
             ) from error
         return cls(modalities=modalities, task=task, stats=stats, **numbers)
+
+
+def _fitted_task(data: Dataset, tokens: Callable[[Iterable[str]], Vocabulary]) -> Task | None:
+    task = data.task
+    if task is None or task.kind != "sequence" or task.vocabulary or data.references is None:
+        return task
+    return task.with_vocabulary(tokens(text for texts in data.references for text in texts))
 
 
 def _target_scale(data: Dataset) -> tuple[float, float]:

@@ -37,7 +37,14 @@ def used_values(values: Values) -> Values:
 
 
 def fit_values(m: Modality, values: Values) -> tuple[Modality, dict[str, np.ndarray]]:
-    """(the modality with the levels and vocabulary seen in `values`, their statistics)."""
+    """(the modality with the levels and vocabulary seen in `values`, their statistics).
+
+    >>> m = Modality("c", "codes", vocabulary=("a", "b", "never"), types=("drug",))
+    >>> events = {"code": np.array([0, 1, 1]), "type": np.zeros(3, int), "time": np.arange(3.0)}
+    >>> fitted, stats = fit_values(m, Values(events, np.array([0, 3]), np.array([0])))
+    >>> fitted.vocabulary  # the most frequent first
+    ('b', 'a')
+    """
     data, stats = values.data, {}
     if m.kind in ("table", "series", "embedding"):
         numbers = _numbers(m, values)

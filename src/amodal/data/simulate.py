@@ -104,6 +104,12 @@ def true_variance(data: Dataset) -> np.ndarray:
 
     Raises:
         DataError: `data` does not come from `simulate`.
+
+    >>> d = simulate(2, modalities=2, noise="modality")
+    >>> true_variance(d)[0].round(2).tolist()  # the ends of the range
+    [0.05, 20.0]
+    >>> true_variance(d.lose(np.array([[False, True], [False, False]])))[0].round(2).tolist()
+    [0.05, inf]
     """
     plan, rows, columns = _planted(data)
     variance = plan.variances_of(_many(rows))[np.ix_(rows, columns)]
@@ -131,6 +137,13 @@ def true_posterior(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         DataError: `data` does not come from `simulate`.
+
+    >>> d = simulate(2, modalities=2, noise="modality")
+    >>> true_posterior(d)[1].round(4).tolist()  # 1 / (1 + 1 / 0.05 + 1 / 20)
+    [0.0475, 0.0475]
+    >>> mean, variance = true_posterior(d.lose(np.ones((2, 2), dtype=bool)))
+    >>> mean[0].tolist(), variance.tolist()
+    ([0.0, 0.0, 0.0, 0.0], [1.0, 1.0])
     """
     plan, rows, columns = _planted(data)
     variance, many = true_variance(data), _many(rows)
@@ -154,6 +167,11 @@ def oracle_outputs(data: Dataset) -> dict[str, np.ndarray]:
 
     Raises:
         DataError: `data` does not come from `simulate`.
+
+    >>> d = simulate(2, modalities=1, task="regression")
+    >>> nothing = oracle_outputs(d.lose(np.ones((2, 1), dtype=bool)))
+    >>> nothing["mean"].round(6).tolist(), nothing["std"].round(3).tolist()  # sqrt(1 + 0.5 ** 2)
+    ([0.0, 0.0], [1.118, 1.118])
     """
     plan, _, _ = _planted(data)
     mean, variance = true_posterior(data)
@@ -174,6 +192,10 @@ def oracle_probability(data: Dataset) -> np.ndarray:
 
     Raises:
         DataError: a regression, which has none; `data` does not come from `simulate`.
+
+    >>> d = simulate(2, modalities=1)
+    >>> oracle_probability(d.lose(np.ones((2, 1), dtype=bool))).round(6).tolist()
+    [0.5, 0.5]
     """
     found = oracle_outputs(data)
     if "probability" not in found:

@@ -43,13 +43,18 @@ class RowsSpec:
     weight: Ref | None = None
     split: Ref | None = None
     split_names: Mapping[str, str] = field(default_factory=dict)
+    facts: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING
     delimiter: str = ""
 
 
 @dataclass(frozen=True)
 class ModalitySpec:
-    """A section ``[modality.NAME]``."""
+    """A section ``[modality.NAME]``.
+
+    >>> ModalitySpec("x", "image").unreadable
+    'refuse'
+    """
 
     name: str
     kind: str
@@ -192,6 +197,7 @@ _ROWS = {
     "weight": _ref,
     "split": _ref,
     "split_names": _split_names,
+    "facts": _names,
     "missing": _texts,
     "delimiter": _delimiter,
 }
@@ -299,6 +305,14 @@ def read_spec(path: str | Path) -> Spec:
     Raises:
         StorageError: it cannot be read.
         SettingError: no TOML, or a key is wrong.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     text = '[rows]\\nfile = "a.csv"\\n[modality.x]\\ncolumns = ["age"]\\n'
+    ...     _ = Path(folder, "spec.toml").write_text(text)
+    ...     spec = read_spec(f"{folder}/spec.toml")
+    >>> spec.rows.file.name, spec.modalities[0].kind, spec.modalities[0].absent
+    ('a.csv', 'table', 'not_measured')
     """
     path = Path(path)
     try:

@@ -2,8 +2,9 @@
 
 - ``manifest.json``: format and version, modalities, task, counts, size and sha256 of each file, and
   the provenance.
-- ``rows.parquet``: ``row_id``, ``target``, ``group``, ``split``, ``weight``; for each modality
-  ``absence:<name>`` and ``value:<name>``, the number of the row's value, -1 where it has none.
+- ``rows.parquet``: ``row_id``, ``target``, ``references``, ``group``, ``split``, ``weight``,
+  ``fact:<name>``; for each modality ``absence:<name>`` and ``value:<name>``, the number of the
+  row's value, -1 where it has none.
 - ``<modality>.parquet``: its values, one line each; of ``series`` and ``codes`` one line a step,
   with the number of the ``value`` that it belongs to and its ``time``.
 - Files that whoever prepared the data laid beside them (a cohort report; images and recordings in
@@ -94,6 +95,15 @@ def check_target_folder(folder: str | Path) -> Path:
 
     Raises:
         StorageError: a file, or a folder that holds something else.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     own = save_dataset(Dataset.from_arrays({"a": [[1.0]]}), f"{folder}/own")
+    ...     same = check_target_folder(own)  # a data set may be replaced
+    ...     _ = (own / "mine.txt").write_text("x")
+    ...     check_target_folder(own)
+    Traceback (most recent call last):
+    amodal.errors.StorageError: a data set is written into a new or empty folder, or replaces ...
     """
     with _storage("written", folder):
         folder = Path(folder).expanduser().resolve()
@@ -193,6 +203,15 @@ def _write(data: Dataset, part: Path, beside: Mapping[str, bytes]) -> None:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file, once it is on the disk.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "empty").touch()
+    ...     facts = file_facts(Path(folder, "empty"))
+    >>> facts["bytes"], facts["sha256"][:8]  # that of no bytes
+    (0, 'e3b0c442')
+    """
     with open(path, "rb") as file:
         os.fsync(file.fileno())  # on the disk before the folder gets its name
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -200,7 +219,9 @@ def file_facts(path: Path) -> dict[str, Any]:
 
 
 def _manifest(data: Dataset, names: Mapping[str, str], files: Mapping[str, Any]) -> dict[str, Any]:
-    columns = [c for c in ("target", "group", "split", "weight") if getattr(data, c) is not None]
+    known = ("target", "references", "group", "split", "weight")
+    columns = [c for c in known if getattr(data, c) is not None]
+    columns += [f"fact:{name}" for name in data.facts]
     counts: dict[str, Any] = {"rows": len(data), "labelled": int(data.labelled.sum())}
     counts["modalities"] = {
         name: {
@@ -234,6 +255,12 @@ def load_dataset(folder: str | Path, *, verify: bool = False) -> Dataset:
     Raises:
         StorageError: a file is lacking, truncated, changed or unreadable.
         DataError: no data set of this format and version, or one that breaks a rule.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> d = Dataset.from_arrays({"a": [[1.0], None]}, [1, 0])
+    >>> with TemporaryDirectory() as folder:
+    ...     load_dataset(save_dataset(d, f"{folder}/d"), verify=True).fingerprint() == d.fingerprint()
+    True
     """
     from amodal.data.parquet import read_rows, read_values
 
@@ -269,6 +296,12 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     Raises:
         StorageError: it cannot be read.
         DataError: it is no manifest of this format and version.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> d = Dataset.from_arrays({"a": [[1.0], None]}, [1, 0])
+    >>> with TemporaryDirectory() as folder:
+    ...     read_manifest(save_dataset(d, f"{folder}/d"))["counts"]["modalities"]["a"]
+    {'values': 1, 'present': 1, 'not_measured': 1, 'lost': 0}
     """
     folder = Path(folder)
     with _storage("read", folder / MANIFEST):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from amodal.data.cells import factorise, is_categorical, names, numbers, sorted_names
+from amodal.data.cells import (
+    factorise,
+    is_categorical,
+    is_missing,
+    names,
+    numbers,
+    sorted_names,
+)
 from amodal.errors import DataError
 from amodal.types import Task
 
-__all__ = ["encode_target", "infer_task"]
+__all__ = ["encode_references", "encode_target", "infer_task"]
 
 _MOST_CLASSES = 20
 
@@ -83,6 +91,8 @@ def encode_target(target: Any, task: Task | None = None) -> tuple[Task | None, n
     """
     if target is None:
         return task, None
+    if task is not None and task.kind == "sequence":
+        return task, encode_references(target)[0]
     array = _as_array(target)
     task = task or infer_task(array)
     if task is None:
@@ -97,6 +107,49 @@ def encode_target(target: Any, task: Task | None = None) -> tuple[Task | None, n
     if task.kind == "regression":
         return task, numbers("the target", array).astype(np.float64)
     return task, _encode_classes(array, task)
+
+
+def encode_references(target: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The number of texts of each row, and the texts: the target of a sequence task.
+
+    Args:
+        target: per row a text, several of them (each a right answer), or None for no label. Blank
+            entries among several are left out.
+
+    Raises:
+        DataError: neither texts nor lists of them; an empty text.
+
+    >>> counts, texts = encode_references(["a dog", ["a cat", "one cat"], None])
+    >>> counts.tolist(), texts.tolist()
+    ([1.0, 2.0, nan], [('a dog',), ('a cat', 'one cat'), ()])
+    """
+    if isinstance(target, str | bytes) or not isinstance(target, Iterable):
+        raise DataError(
+            f"the target of a sequence task has a text per row; got {type(target).__name__}; "
+            "hand in a list"
+        )
+    found = [_texts(x) for x in target]
+    references = np.empty(len(found), dtype=object)
+    references[:] = found
+    counts = np.array([len(x) or np.nan for x in found], dtype=np.float64)
+    return counts, references
+
+
+def _texts(entry: Any) -> tuple[str, ...]:
+    several = isinstance(entry, list | tuple | np.ndarray)
+    if not several:
+        entry = [entry]
+    kept = [x for x in entry if not is_missing(x) and not (several and x == "")]
+    if not all(isinstance(x, str) for x in kept):
+        raise DataError(
+            "the target of a sequence task holds texts, lists of them, or None; got something else; "
+            "convert it"
+        )
+    if not all(x.strip() for x in kept):
+        raise DataError(
+            "a text to be predicted must have words; got an empty one; fill it in, or make it None"
+        )
+    return tuple(str(x) for x in kept)
 
 
 def _as_array(target: Any) -> np.ndarray:

@@ -144,7 +144,12 @@ def read_config(source: str) -> Any:
 
 
 def kind_of(config: Any) -> str:
-    """What a network reads, by its configuration: "text", "image", "audio", or "" if unclear."""
+    """What a network reads, by its configuration: "text", "image", "audio", or "" if unclear.
+
+    >>> from types import SimpleNamespace
+    >>> kind_of(SimpleNamespace(model_type="vit", num_channels=3)), kind_of(SimpleNamespace())
+    ('image', '')
+    """
     model = getattr(config, "model_type", "")
     if model == AST:
         return "audio"
@@ -206,7 +211,13 @@ def read_tokenizer(source: str) -> Any:
 
 
 def longest(tokenizer: Any, config: Any) -> int:
-    """How many tokens a window may have, special ones included."""
+    """How many tokens a window may have, special ones included.
+
+    >>> from types import SimpleNamespace
+    >>> known = SimpleNamespace(max_position_embeddings=514, model_type="roberta", pad_token_id=1)
+    >>> longest(SimpleNamespace(model_max_length=10**9), known)  # two positions are the padding's
+    512
+    """
     most = int(getattr(config, "max_position_embeddings", None) or 10**9)
     if getattr(config, "model_type", "") in _OFFSET:  # positions begin behind the padding's
         most -= int(getattr(config, "pad_token_id", None) or 0) + 1
@@ -218,7 +229,11 @@ def _told(error: BaseException) -> str:
 
 
 def unreadable(source: str, reason: str, kind: str = "text") -> SettingError:
-    """The error for a checkpoint that cannot be used."""
+    """The error for a checkpoint that cannot be used.
+
+    >>> print(unreadable("no/such", "it is not there"))
+    an encoder of texts is 'hashing', a folder that transformers saved, or an id of the hub; ...
+    """
     others = "'hashing', " if kind == "text" else ""
     return SettingError(
         f"an encoder of {kind}s is {others}a folder that transformers saved, or an id of the hub; "
@@ -286,6 +301,10 @@ def audio_reader(facts: dict[str, Any]) -> AstDecoder:
 
     Raises:
         SettingError: it was trained at another rate than 16 kHz.
+
+    >>> audio_reader({"reader": {"sampling_rate": 8_000}})
+    Traceback (most recent call last):
+    amodal.errors.SettingError: checkpoints of audio read 16000 samples a second; this one reads ...
     """
     told = facts["reader"]
     if told.get("sampling_rate", RATE) != RATE:
@@ -300,7 +319,15 @@ def audio_reader(facts: dict[str, Any]) -> AstDecoder:
 def hidden_states(
     module: nn.Module, inputs: dict[str, Tensor], present: Bool[Tensor, "v t"] | None
 ) -> tuple[Float[Tensor, "v t h"], Bool[Tensor, "v t"]]:
-    """The last hidden states of each token, and which tokens are there."""
+    """The last hidden states of each token, and which tokens are there.
+
+    >>> from types import SimpleNamespace
+    >>> def network(**inputs):  # 5 channels of 2 x 3 fields
+    ...     return SimpleNamespace(last_hidden_state=torch.zeros(1, 5, 2, 3))
+    >>> hidden, present = hidden_states(network, {}, None)
+    >>> hidden.shape, bool(present.all())
+    (torch.Size([1, 6, 5]), True)
+    """
     hidden = module(**inputs).last_hidden_state
     if hidden.ndim == 4:  # a convolutional network: channels, rows, columns
         hidden = hidden.flatten(2).transpose(1, 2)

@@ -78,6 +78,15 @@ def read_wave(content: bytes) -> np.ndarray:
 
     Raises:
         UnreadableError: no sound file, a damaged one, or one without samples.
+
+    >>> import soundfile
+    >>> file = BytesIO()
+    >>> soundfile.write(file, np.array([[0.5, 0.0]]), 16_000, format="WAV")  # two channels
+    >>> read_wave(file.getvalue()).tolist()
+    [0.25]
+    >>> read_wave(b"no sound")
+    Traceback (most recent call last):
+    amodal.media.source.UnreadableError: wrong kind
     """
     import soundfile
 
@@ -165,7 +174,12 @@ def _hann() -> np.ndarray:
 
 @lru_cache
 def mel_filters(mels: int) -> np.ndarray:
-    """``Float64[257, mels]``: the weight of each frequency in each band; see `log_mel`."""
+    """``Float64[257, mels]``: the weight of each frequency in each band; see `log_mel`.
+
+    >>> filters = mel_filters(4)
+    >>> filters.shape, bool((filters >= 0).all()), bool(filters.max() <= 1)
+    ((257, 4), True, True)
+    """
     low, high = (2595 * np.log10(1 + hz / 700) for hz in (_LOW_HZ, RATE / 2))
     points = 700 * (10 ** (np.linspace(low, high, mels + 2) / 2595) - 1)
     hz = np.linspace(0, RATE / 2, _FFT // 2 + 1)[:, None]

@@ -22,6 +22,10 @@ class ContentCheck:
 
     Args:
         kind: "image" or "audio".
+
+    >>> ContentCheck("image").check(b"no picture")
+    Traceback (most recent call last):
+    amodal.media.source.UnreadableError: wrong kind
     """
 
     kind: str

@@ -88,6 +88,11 @@ def decode_many(
 
     Raises:
         MediaError: the first file that cannot be decoded.
+
+    >>> from amodal.media.image import ImageDecoder
+    >>> decode_many(ImageDecoder(8), ["no-such-file.png"])
+    Traceback (most recent call last):
+    amodal.errors.MediaError: files of kind image must be readable; one of them is not: there is ...
     """
     return checked(decoder, sources, try_decode(decoder, sources, workers=workers))
 
@@ -99,6 +104,13 @@ def checked(
 
     Raises:
         MediaError: the first file that cannot be decoded.
+
+    >>> from amodal.media.image import ImageDecoder
+    >>> checked(ImageDecoder(8), ["a.png"], [np.ones(1)])
+    [array([1.])]
+    >>> checked(ImageDecoder(8), ["a.png"], ["empty"])
+    Traceback (most recent call last):
+    amodal.errors.MediaError: files of kind image must be readable; one of them is not: the file ...
     """
     found: list[np.ndarray] = []
     for source, outcome in zip(sources, outcomes, strict=True):

@@ -43,6 +43,15 @@ def image_numbers(sources: Sequence[str]) -> np.ndarray:
 
     Raises:
         MediaError: a file cannot be decoded.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (16, 8), (255, 0, 51)).save(Path(folder, "x.png"))
+    ...     found = image_numbers([f"{folder}/x.png"])[0]
+    >>> found[[0, 64, 128]].round(3).tolist()  # the first field, in red, green and blue
+    [1.0, 0.0, 0.2]
     """
     found = decode_many(ImageDecoder(_SIDE, fit="stretch"), sources)
     pixels = np.array(found, dtype=np.float64).reshape(len(found), 3 * _SIDE**2)
@@ -56,6 +65,14 @@ def audio_numbers(sources: Sequence[str]) -> np.ndarray:
 
     Raises:
         MediaError: a file cannot be decoded.
+
+    >>> import soundfile
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/x.wav", np.zeros(16_000), 16_000)  # a second of silence
+    ...     found = audio_numbers([f"{folder}/x.wav"])[0]
+    >>> found[[0, 64, 128]].round(3).tolist()  # log 1e-10, no deviation, log 0.995
+    [-23.026, 0.0, -0.005]
     """
     found = decode_many(AudioDecoder(_MELS, _SECONDS), sources)
     out = np.zeros((len(found), 2 * _MELS + 1))

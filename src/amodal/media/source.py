@@ -119,7 +119,11 @@ class Source:
 
 
 def contents(sources: np.ndarray) -> np.ndarray:
-    """`Source.content` of each of the texts."""
+    """`Source.content` of each of the texts.
+
+    >>> contents(np.array(["a.png", str(Source("b.png", "00ff"))])).tolist()[0]
+    'a.png'
+    """
     out = np.empty(len(sources), dtype=object)
     out[:] = [Source.parse(text).content for text in sources]
     return out
@@ -143,5 +147,9 @@ def _moved(text: str, home: str, out: bool) -> str:
 
 
 def absolute(path: str) -> str:
-    """`path` wherever the program stands when it reads it."""
+    """`path` wherever the program stands when it reads it.
+
+    >>> absolute("/images/../a.png")
+    '/a.png'
+    """
     return os.path.abspath(path)

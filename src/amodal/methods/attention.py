@@ -21,7 +21,8 @@ class Attention(NeuralMethod):
     """alpha_i = softmax over present k of w' tanh(V_k h_ik); params_i = head(sum_k alpha_ik U_k h_ik).
 
     Absent modalities get no weight. The weights are the row's `reliance`: they say what was
-    attended to, not how good it was, so there is no `reliability`.
+    attended to, not how good it was, so there is no `reliability`. Texts are written by a decoder
+    that reads the one vector sum_k alpha_ik U_k h_ik.
 
     Reference: attention pooling, Ilse et al., ICML 2018, with a projection per modality.
     """
@@ -31,6 +32,7 @@ class Attention(NeuralMethod):
     reference = "Ilse et al. 2018"
     year = 2018
     reports = ("reliance",)
+    tasks = ("binary", "multiclass", "multilabel", "regression", "sequence")
 
     def __init__(
         self,
@@ -46,7 +48,9 @@ class Attention(NeuralMethod):
         self.key = GroupedLinear(m, d, d)
         self.value = GroupedLinear(m, d, d)
         self.score = nn.Linear(d, 1, bias=False)
-        self.head = Head(d, 2 * d, task.param_size, encoder.dropout)
+        self.head = None
+        if self.text_head is None:
+            self.head = Head(d, 2 * d, task.param_size, encoder.dropout)
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         hidden = self.encode(batch)
@@ -54,5 +58,8 @@ class Attention(NeuralMethod):
         logits = logits.masked_fill(~batch.present, torch.finfo(logits.dtype).min)
         alpha = logits.softmax(1) * batch.present
         fused = (alpha.to(hidden.dtype)[..., None] * self.value(hidden)).sum(1)
-        evidence = self.evidence(batch).to(fused.dtype)
-        return self.head(torch.cat([fused, evidence], 1)), {"reliance": alpha}
+        if self.text_head is not None:
+            both = torch.stack([fused, self.evidence(batch).to(fused.dtype)], 1)
+            there = batch.present.any(1, keepdim=True).expand(-1, 2)
+            return self.text_head.memory(both, there, batch.present), {"reliance": alpha}
+        return self.head(self.with_evidence(fused, batch)), {"reliance": alpha}

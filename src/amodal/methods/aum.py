@@ -23,6 +23,7 @@ from amodal.nn.grouped import GroupedLinear, GroupedMLP
 from amodal.nn.losses import contrast, drop_to_subset, mix_params
 from amodal.nn.oddness import ODDNESS, Oddness
 from amodal.nn.patient_graph import PatientGraph
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["AGGREGATION", "AUM", "Edges", "Fused"]
@@ -102,6 +103,11 @@ class AUM(NeuralMethod):
     stages = 2
     reports = ("reliability", "reliance", "conflict")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "beta": Range(0.0001, 0.01, log=True),
+        "contrast": Range(0.002, 0.2, log=True),
+    }
 
     def __init__(
         self,
@@ -253,9 +259,8 @@ class AUM(NeuralMethod):
         """Replaces the running averages of the modality nodes by exact means over training rows."""
         if self.aggregation != "paper":
             return
-        batches = list(batches)
         self.eval()
-        self.graph.freeze_nodes(lambda: (self._attended(batch) for batch in batches))
+        self.graph.freeze_nodes(self._attended, batches)
 
     def _attended(self, batch: Batch) -> tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]:
         """What the graph reads of a batch: means and weights of its edges, and where they are."""
@@ -273,7 +278,7 @@ class AUM(NeuralMethod):
         if self.contrast:
             present = torch.stack([batch.present, drop_to_subset(batch.present)])
         fused, means = self.fuse_views(edges, present, track=True)
-        params = self._decode(fused.mean + fused.var.sqrt() * noise, self.evidence(batch))
+        params = self._decode(fused.mean + fused.var.sqrt() * noise, batch)
         terms = {"task": self.task_loss(params, batch)}
         some = batch.present.any(1).nonzero()[:, 0]
         means = means.index_select(1, some)
@@ -317,9 +322,8 @@ class AUM(NeuralMethod):
             label = target[rows]
         return contrast(first, second, label)
 
-    def _decode(self, latent: Tensor, evidence: Tensor) -> Float[Tensor, "*s n p"]:
-        evidence = evidence.to(latent.dtype).expand(*latent.shape[:-1], -1)
-        return self.head(torch.cat([latent, evidence], -1))
+    def _decode(self, latent: Float[Tensor, "*s n d"], batch: Batch) -> Float[Tensor, "*s n p"]:
+        return self.head(self.with_evidence(latent, batch))
 
     # -- prediction -----------------------------------------------------------------------------
 
@@ -332,7 +336,7 @@ class AUM(NeuralMethod):
         if self.widen:
             var = self._widened(var, p)
         latent = fused.mean + var.sqrt() * self.draws[:, None]
-        params = mix_params(self.task, full(self._decode(latent, self.evidence(batch))))
+        params = mix_params(self.task, full(self._decode(latent, batch)))
         collapsed = (log_var.abs() >= 0.99 * self.clamp).float().mean(-1)
         fields = {
             "reliability": gaussian.reliability(log_var, present),

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings, make_encoder
 from amodal.errors import SettingError, unknown_name
+from amodal.methods.sequence import DecoderSettings, TextHead
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
+from amodal.space import Choice, Range, Space
 from amodal.types import Modality, Task
 from amodal.values import Values
+from amodal.vocabulary import PAD
 
 __all__ = [
     "CLASS_WEIGHT",
@@ -27,6 +30,7 @@ __all__ = [
     "class_weights",
     "evenness",
     "spread",
+    "spread_tokens",
 ]
 
 CLASS_WEIGHT = ("none", "balanced")
@@ -45,6 +49,19 @@ def spread(x: Float[Tensor, "v d"], values: Values) -> Float[Tensor, "n d"]:
     return torch.where(has[:, None], chosen, chosen.new_zeros(()))
 
 
+def spread_tokens(
+    encoded: Encoded, values: Values
+) -> tuple[Float[Tensor, "n t d"], Bool[Tensor, "n t"]]:
+    """The tokens of each row's value and which of them are there; none where the row has no value."""
+    tokens, has = encoded.tokens, values.index >= 0
+    if len(tokens) == 0:
+        none = tokens.new_zeros(len(has), 0, tokens.shape[-1])
+        return none, none[..., 0].bool()
+    at = values.index.clamp_min(0)
+    there = encoded.token_present[at] & has[:, None]
+    return torch.where(there[..., None], tokens[at], tokens.new_zeros(())), there
+
+
 def base_params(task: Task, target: Tensor, weight: Tensor | None = None) -> Float[Tensor, " p"]:
     """The parameters that predict the base rate of labelled `target`: nothing known about a row.
 
@@ -54,6 +71,8 @@ def base_params(task: Task, target: Tensor, weight: Tensor | None = None) -> Flo
     0.0
     """
     target = target.double()
+    if task.kind == "sequence":
+        return _token_rates(task, target, weight)
     if task.kind != "multilabel":
         known = ~target.isnan()
         target = target[known]
@@ -75,6 +94,17 @@ def base_params(task: Task, target: Tensor, weight: Tensor | None = None) -> Flo
     counts = counts.index_add(0, target.long(), weight).clamp_min(0.5)
     if task.kind == "binary":
         return (counts[1] / counts[0]).log().float()[None]
+    return (counts / counts.sum()).log().float()
+
+
+def _token_rates(task: Task, target: Tensor, weight: Tensor | None) -> Float[Tensor, " v"]:
+    """Log frequencies of tokens in all references, their ends included."""
+    counts = torch.zeros(task.param_size, dtype=torch.double)
+    known = ~target.flatten(1).isnan().any(1)
+    ids = target[known].long().flatten(1)
+    each = torch.ones(len(ids)) if weight is None else weight[known]
+    each = torch.where(ids != PAD, each.double()[:, None], 0.0)
+    counts = counts.index_add(0, ids.flatten(), each.flatten()).clamp_min(0.5)
     return (counts / counts.sum()).log().float()
 
 
@@ -136,6 +166,7 @@ class NeuralMethod(nn.Module):
         modalities: what the rows consist of, after scaling.
         task: what is predicted.
         encoder: settings shared by the encoders of all modalities.
+        decoder: how texts are written, where the task is a sequence.
         pattern: learn from which modalities were not measured.
         class_weight: ``none``, or ``balanced``: classes weigh equally in the loss, and the logits
             are corrected for it afterwards, so that probabilities stay probabilities.
@@ -159,6 +190,13 @@ class NeuralMethod(nn.Module):
     """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether rows without a label teach it anything (``unlabelled=true``)."""
+    search_space: ClassVar[Space] = {
+        "lr": Range(3e-4, 1e-2, log=True),
+        "width": Choice((16, 32, 64)),
+        "dropout": Range(0.05, 0.6),
+        "weight_decay": Range(0.01, 5.0, log=True),
+    }
+    """Where `amodal tune` looks for settings."""
 
     def __init__(
         self,
@@ -166,6 +204,7 @@ class NeuralMethod(nn.Module):
         task: Task,
         *,
         encoder: EncoderSettings | None = None,
+        decoder: DecoderSettings | None = None,
         pattern: bool = True,
         class_weight: str = "none",
         mc_dropout: int = 0,
@@ -184,6 +223,11 @@ class NeuralMethod(nn.Module):
                 "mc_dropout is a number of draws from 0, and needs dropout above 0; got "
                 f"{mc_dropout} and dropout {encoder.dropout}; change one"
             )
+        if mc_dropout and task.kind == "sequence":
+            raise SettingError(
+                "mc_dropout averages over distributions of one value; this task is a sequence; "
+                "leave it out"
+            )
         self.mc_dropout = mc_dropout
         self.names = tuple(m.name for m in modalities)
         self.task, self.width = task, encoder.width
@@ -191,6 +235,9 @@ class NeuralMethod(nn.Module):
         self.pattern = PatternEmbedding(len(self.names), self.width) if pattern else None
         self.class_weight = class_weight if task.kind in ("binary", "multiclass") else "none"
         self.register_buffer("base", torch.zeros(task.param_size))
+        self.text_head: TextHead | None = None
+        if task.kind == "sequence":
+            self.text_head = TextHead(task, encoder, decoder or DecoderSettings())
 
     @classmethod
     def settings(cls) -> dict[str, Any]:
@@ -199,7 +246,7 @@ class NeuralMethod(nn.Module):
         for c in reversed(cls.__mro__):
             if "__init__" in vars(c) and issubclass(c, NeuralMethod):
                 for p in inspect.signature(c).parameters.values():
-                    if p.kind is p.KEYWORD_ONLY and p.name != "encoder":
+                    if p.kind is p.KEYWORD_ONLY and p.name not in ("encoder", "decoder"):
                         found[p.name] = p.default
         return found
 
@@ -209,6 +256,8 @@ class NeuralMethod(nn.Module):
         """Takes base rates, rates of absence and quantiles from training rows, before any step."""
         if train.target is not None:
             self.base.copy_(base_params(self.task, train.target.cpu(), _cpu(train.weight)))
+            if self.text_head is not None:
+                self.text_head.begin(self.base)
         if self.pattern is not None:
             self.pattern.fit(train)
         for name, encoder in zip(self.names, self.encoders, strict=True):
@@ -280,11 +329,21 @@ class NeuralMethod(nn.Module):
             return self.base.new_zeros(len(batch), self.width)
         return self.pattern(batch)
 
+    def with_evidence(self, x: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n e"]:
+        """[x ; evidence of what was not measured], in the dtype of x: what heads read."""
+        evidence = self.evidence(batch).to(x.dtype).expand(*x.shape[:-1], -1)
+        return torch.cat([x, evidence], -1)
+
     def finish(
         self, params: Float[Tensor, "n p"], present: Bool[Tensor, "n m"], **fields: Any
     ) -> Prediction:
-        """A `Prediction` from raw parameters: class weights undone, empty rows at the base rate."""
+        """A `Prediction` from raw parameters: class weights undone, empty rows at the base rate.
+
+        The parameters of a sequence are its memory (`TextHead.memory`), which is empty for such rows.
+        """
         params = full(params)
+        if self.text_head is not None:
+            return Prediction(self.task, params, present, text_head=self.text_head, **fields)
         if self.class_weight == "balanced":
             shift = class_weights(self.task, self.base).log()
             shift = shift[1:] - shift[:1] if self.task.kind == "binary" else shift
@@ -304,6 +363,8 @@ class NeuralMethod(nn.Module):
         `params` are raw: with class weights, the loss weighs the rows and `finish` undoes it.
         With several views of the same rows, `there` says which rows have anything in which view.
         """
+        if self.text_head is not None:
+            return self.text_head.loss(params, batch)
         there = batch.present.any(1) if there is None else there
         use = batch.labelled & there
         if not bool(use.any()):

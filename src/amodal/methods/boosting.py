@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
+from amodal.space import Choice, Space
 from amodal.types import Task
 
 __all__ = ["Boosting"]
@@ -55,12 +56,15 @@ class Boosting(ClassicMethod):
     reference: ClassVar[str] = "Ke et al., LightGBM, NeurIPS (as in scikit-learn)"
     year: ClassVar[int] = 2017
     folds: ClassVar[int] = 3
+    search_space: ClassVar[Space] = {
+        **ClassicMethod.search_space,
+        "trees": Choice((200, 500, 1000)),
+    }
     stops: ClassVar[bool] = True
 
     def __init__(self, task: Task, *, trees: int = 500, **settings: Any) -> None:
         super().__init__(task, **settings)
-        if trees < 1:
-            raise SettingError(f"trees must be at least 1; got {trees}; change it")
+        at_least(1, trees=trees)
         self.trees = trees
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:

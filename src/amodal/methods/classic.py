@@ -18,6 +18,7 @@ from amodal.methods.base import base_params
 from amodal.methods.classic_head import Head, Held, Recipe, fit_head
 from amodal.methods.classic_rows import Examples, gather, numbers
 from amodal.methods.classic_stored import TRUSTED, check_estimator
+from amodal.space import Choice, Space
 from amodal.types import LOST, PRESENT, Task
 
 __all__ = ["TRUSTED", "ClassicMethod"]
@@ -75,6 +76,8 @@ class ClassicMethod:
     """Which of ``reliability``, ``reliance`` and ``conflict`` its predictions have."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether rows without a label teach it anything."""
+    search_space: ClassVar[Space] = {"augment": Choice((True, False))}
+    """Where `amodal tune` looks for settings; penalties and shapes of trees are searched in any fit."""
     values: ClassVar[bool] = True
     """Whether it reads the numbers, or only which modalities are there."""
     cheap: ClassVar[bool] = False

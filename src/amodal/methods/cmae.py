@@ -16,6 +16,7 @@ from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import select_present
 from amodal.nn.losses import drop_to_subset
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["CMAE"]
@@ -50,6 +51,10 @@ class CMAE(NeuralMethod):
     reference = "Ngiam et al., ICML 2011"
     year = 2011
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "rebuild": Range(0.01, 1.0, log=True),
+    }
 
     def __init__(
         self,

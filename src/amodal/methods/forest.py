@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
 from amodal.methods.classic_rows import Examples
+from amodal.space import Choice, Space
 from amodal.types import Task
 
 __all__ = ["Forest"]
@@ -38,11 +39,14 @@ class Forest(ClassicMethod):
     reference: ClassVar[str] = "Breiman, Random forests, Machine Learning 45"
     year: ClassVar[int] = 2001
     folds: ClassVar[int] = 3
+    search_space: ClassVar[Space] = {
+        **ClassicMethod.search_space,
+        "trees": Choice((100, 200, 500)),
+    }
 
     def __init__(self, task: Task, *, trees: int = 200, **settings: Any) -> None:
         super().__init__(task, **settings)
-        if trees < 1:
-            raise SettingError(f"trees must be at least 1; got {trees}; change it")
+        at_least(1, trees=trees)
         self.trees = trees
 
     def grid(self, rows: Examples) -> Sequence[dict[str, Any]]:

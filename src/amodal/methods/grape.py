@@ -11,12 +11,13 @@ from torch import Tensor
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import SettingError, at_least
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, shares
 from amodal.nn.grouped import GroupedMLP
-from amodal.nn.patient_graph import PatientGraph
+from amodal.nn.patient_graph import PatientGraph, even_edges
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["GRAPE", "drop_edges"]
@@ -56,6 +57,10 @@ class GRAPE(NeuralMethod):
     reference = "You et al., NeurIPS 2020"
     year = 2020
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "rebuild": Range(0.01, 1.0, log=True),
+    }
 
     def __init__(
         self,
@@ -70,8 +75,7 @@ class GRAPE(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        if layers < 1:
-            raise SettingError(f"layers must be at least 1; got {layers}; change it")
+        at_least(1, layers=layers)
         if not 0 <= edge_dropout <= 1:
             raise SettingError(
                 f"edge_dropout must lie between 0 and 1; got {edge_dropout!r}; change it"
@@ -94,17 +98,13 @@ class GRAPE(NeuralMethod):
     @torch.no_grad()
     def finalise(self, batches: Iterable[Batch]) -> None:
         """Puts exact means over the training rows in place of the modality nodes' averages."""
-        batches = list(batches)
         self.eval()
-        self.graph.freeze_nodes(lambda: (self._edges(batch) for batch in batches))
-
-    def _edges(self, batch: Batch) -> tuple[Tensor, Tensor, Slots]:
-        slots = Slots.of(batch.present)
-        return slots.take(self.encode(batch)), slots.take(shares(batch.present)), slots
+        self.graph.freeze_nodes(
+            lambda batch: even_edges(self.encode(batch), batch.present), batches
+        )
 
     def _decode(self, imputed: Float[Tensor, "n m d"], batch: Batch) -> Float[Tensor, "n p"]:
-        evidence = self.evidence(batch).to(imputed.dtype)
-        return self.head(torch.cat([imputed.flatten(1), evidence], 1))
+        return self.head(self.with_evidence(imputed.flatten(1), batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(self.imputed(self.encode(batch), batch, batch.present), batch), {}

@@ -21,6 +21,7 @@ from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP
 from amodal.nn.reliable_attention import ReliableTransformer
 from amodal.nn.stability import Meter
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["IMRO", "SCHEDULES", "Seen"]
@@ -28,6 +29,7 @@ __all__ = ["IMRO", "SCHEDULES", "Seen"]
 SCHEDULES = ("constant", "rise", "fall")
 """How both weights of the objective change: not; from 0 to 1 over the first half; from 1 to 0."""
 
+_REPLACED = 0.5  # of the noisy ones, those that tell nothing at all
 _KEPT = 20_000  # rows from which it is counted how many prototypes are in use
 _PACE = 5.0
 """Heads start at the base rate, and attention weighs by them at once: an optimiser that takes steps
@@ -68,6 +70,10 @@ class IMRO(NeuralMethod):
     loss is L_task + entropy sum_k H_k - information sum_k I_k, where I_k is Barber and Agakov's
     bound: known targets reward a head for being right, not for being sure.
 
+    Texts are written by a decoder that attends to the fused tokens Z_i. Reliability is needed before
+    a word is written: the light heads predict which words a text has, whatever their order, and
+    I_ik is in nats per word.
+
     Args:
         layers: of attention.
         queries: fused tokens that attend.
@@ -82,8 +88,8 @@ class IMRO(NeuralMethod):
         weights: what scales attention: ``reliability`` (R), ``information`` (I alone), ``certainty``
             (1 / (H + eps) alone), ``uniform`` (plain attention), or ``gate`` (a network that learns
             the shares from the task).
-        corrupt: chance that a modality's numbers get noise in training, so that heads learn what
-            noise tells: nothing; 0 for none.
+        corrupt: chance that a modality gets noise in training (`amodal.nn.corruption`), half of
+            those nothing but noise, so that heads learn what noise tells: nothing; 0 for none.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
@@ -95,7 +101,13 @@ class IMRO(NeuralMethod):
     reference = "Alugolu and Peddi 2024"
     year = 2024
     reports = ("reliability", "reliance")
+    tasks = ("binary", "multiclass", "multilabel", "regression", "sequence")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "entropy": Range(0.0001, 0.01, log=True),
+        "information": Range(0.1, 10.0, log=True),
+    }
 
     def __init__(
         self,
@@ -134,7 +146,9 @@ class IMRO(NeuralMethod):
         self.fusion = ReliableTransformer(
             m, d, heads=encoder.heads, layers=layers, queries=queries, dropout=p
         )
-        self.head = Head(d, (queries + 1) * d, task.param_size, p)
+        self.head = None
+        if self.text_head is None:
+            self.head = Head(d, (queries + 1) * d, task.param_size, p)
         self.meter = Meter() if stability else None
         self.register_buffer("prior", torch.zeros(m, task.param_size))
         self.register_buffer("used", torch.zeros(m))
@@ -150,7 +164,8 @@ class IMRO(NeuralMethod):
                 weight = None if train.weight is None else train.weight[own].cpu()
                 self.prior[k] = base_params(self.task, train.target[own].cpu(), weight)
         with torch.no_grad():
-            self.head.last.bias.copy_(self.base)
+            if self.head is not None:
+                self.head.last.bias.copy_(self.base)
             self.heads.last.bias.copy_(self.prior[:, None] / _PACE)
 
     def begin_epoch(self, done: float) -> None:
@@ -192,15 +207,19 @@ class IMRO(NeuralMethod):
     def fuse(self, batch: Batch, seen: Seen, shares: Float[Tensor, "n m"]) -> Tensor:
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
-        fused = self.fusion(seen.encoded, seen.index, shares, meter=meter).flatten(1)
-        return full(self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1)))
+        fused = self.fusion(seen.encoded, seen.index, shares, meter=meter)
+        if self.text_head is not None:
+            evidence = self.evidence(batch).to(fused.dtype)[:, None]
+            there = batch.present.any(1, keepdim=True).expand(-1, fused.shape[1] + 1)
+            return self.text_head.memory(torch.cat([fused, evidence], 1), there, batch.present)
+        return full(self.head(self.with_evidence(fused.flatten(1), batch)))
 
     # -- objective --------------------------------------------------------------------------------
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         severity = None
         if self.corrupt:
-            batch, severity = corrupted(batch, share=self.corrupt)
+            batch, severity = corrupted(batch, share=self.corrupt, replaced=_REPLACED)
         seen = self.look(batch)
         if self.training:
             self.prototypes.track(mr.to_rows(seen.pooled.detach(), seen.index), seen.index >= 0)

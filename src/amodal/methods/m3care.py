@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import Transformer
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["M3Care", "kernel", "squared_distances"]
@@ -67,6 +68,10 @@ class M3Care(NeuralMethod):
     reference = "Zhang et al., KDD 2022"
     year = 2022
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "stable": Range(0.001, 0.1, log=True),
+    }
 
     def __init__(
         self,
@@ -81,9 +86,7 @@ class M3Care(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        for what, value in (("memory", memory), ("layers", layers)):
-            if value < 1:
-                raise SettingError(f"{what} must be at least 1; got {value}; change it")
+        at_least(1, memory=memory, layers=layers)
         m, d, p = len(self.names), self.width, encoder.dropout
         self.stable = stable
         self.phi = GroupedMLP(m, d, d, dropout=p)
@@ -164,8 +167,8 @@ class M3Care(NeuralMethod):
         share = (trust[..., :1] / trust.sum(-1, keepdim=True)).to(hidden.dtype)
         filled = torch.where(present[..., None], share * lent + (1 - share) * hidden, lent)
         summary = self.body(hidden + self.kind, present)[0]
-        evidence = self.evidence(batch).to(summary.dtype)
-        return self.head(torch.cat([summary, filled.flatten(1).to(summary.dtype), evidence], 1))
+        read = torch.cat([summary, filled.flatten(1).to(summary.dtype)], 1)
+        return self.head(self.with_evidence(read, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._params(self._hidden(batch), batch), {}

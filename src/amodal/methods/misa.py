@@ -16,6 +16,7 @@ from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import TransformerBlock
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedLinear, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["MISA", "moment_distance", "overlap"]
@@ -54,6 +55,11 @@ class MISA(NeuralMethod):
     reference = "Hazarika et al., ACM MM 2020"
     year = 2020
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "similar": Range(0.01, 1.0, log=True),
+        "differ": Range(0.003, 0.3, log=True),
+    }
 
     def __init__(
         self,
@@ -86,7 +92,7 @@ class MISA(NeuralMethod):
     def _decode(self, common: Tensor, own: Tensor, batch: Batch) -> Float[Tensor, "n p"]:
         there = torch.cat([batch.present, batch.present], 1)
         fused = select_present(self.body(torch.cat([common, own], 1), there), there).flatten(1)
-        return self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1))
+        return self.head(self.with_evidence(fused, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         _, common, own = self.parts(batch)

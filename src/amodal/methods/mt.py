@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import Transformer
 from amodal.nn.losses import drop_to_subset
@@ -59,8 +59,7 @@ class MT(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        if layers < 1:
-            raise SettingError(f"layers must be at least 1; got {layers}; change it")
+        at_least(1, layers=layers)
         d, p = self.width, encoder.dropout
         self.kind = nn.Parameter(torch.randn(len(self.names), d) * 0.02)
         self.body = Transformer(d, encoder.heads, depth=layers, dropout=p)
@@ -73,8 +72,7 @@ class MT(NeuralMethod):
         return self.body(hidden + self.kind, present)[0]
 
     def _decode(self, fused: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n p"]:
-        evidence = self.evidence(batch).to(fused.dtype).expand(*fused.shape[:-1], -1)
-        return self.head(torch.cat([fused, evidence], -1))
+        return self.head(self.with_evidence(fused, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(self.fuse(self.encode(batch), batch.present), batch), {}

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.base import NeuralMethod
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, shares
 from amodal.nn.losses import contrast, drop_to_subset
-from amodal.nn.patient_graph import PatientGraph
+from amodal.nn.patient_graph import PatientGraph, even_edges
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["MUSE"]
@@ -59,6 +60,10 @@ class MUSE(NeuralMethod):
     reference = "Wu et al., ICLR 2024"
     year = 2024
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "contrast": Range(0.1, 10.0, log=True),
+    }
 
     def __init__(
         self,
@@ -72,8 +77,7 @@ class MUSE(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        if layers < 1:
-            raise SettingError(f"layers must be at least 1; got {layers}; change it")
+        at_least(1, layers=layers)
         d, p = self.width, encoder.dropout
         self.contrast = contrast
         self.graph = PatientGraph(len(self.names), d, layers=layers, dropout=p)
@@ -96,16 +100,13 @@ class MUSE(NeuralMethod):
     @torch.no_grad()
     def finalise(self, batches: Iterable[Batch]) -> None:
         """Puts exact means over the training rows in place of the modality nodes' averages."""
-        batches = list(batches)
         self.eval()
-        self.graph.freeze_nodes(lambda: (self._edges(batch) for batch in batches))
-
-    def _edges(self, batch: Batch) -> tuple[Tensor, Tensor, Slots]:
-        slots = Slots.of(batch.present)
-        return slots.take(self.encode(batch)), slots.take(shares(batch.present)), slots
+        self.graph.freeze_nodes(
+            lambda batch: even_edges(self.encode(batch), batch.present), batches
+        )
 
     def _classify(self, rows: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, "n p"]:
-        return self.classifier(torch.cat([rows, self.evidence(batch).to(rows.dtype)], 1))
+        return self.classifier(self.with_evidence(rows, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._classify(self.rows(batch, batch.present[None])[0], batch), {}

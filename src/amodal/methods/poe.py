@@ -12,12 +12,13 @@ from torch import Tensor
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError
+from amodal.errors import at_least
 from amodal.methods.base import Head, NeuralMethod
 from amodal.nn import gaussian
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
 from amodal.nn.losses import drop_to_subset, mix_params
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["PoE"]
@@ -64,6 +65,10 @@ class PoE(NeuralMethod):
     year = 2018
     reports = ("reliability", "reliance")
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "beta": Range(0.0001, 0.01, log=True),
+    }
 
     def __init__(
         self,
@@ -77,8 +82,7 @@ class PoE(NeuralMethod):
     ) -> None:
         encoder = encoder or EncoderSettings()
         super().__init__(modalities, task, encoder=encoder, **common)
-        if draws < 1:
-            raise SettingError(f"draws must be at least 1; got {draws}; change it")
+        at_least(1, draws=draws)
         d, p = self.width, encoder.dropout
         self.beta = beta
         self.expert = GroupedMLP(len(self.names), d, 2 * d, dropout=p)
@@ -91,8 +95,7 @@ class PoE(NeuralMethod):
         return mean, F.hardtanh(log_var, -_CLAMP, _CLAMP)
 
     def _decode(self, z: Float[Tensor, "*v n d"], batch: Batch) -> Float[Tensor, "*v n p"]:
-        evidence = self.evidence(batch).to(z.dtype).expand(*z.shape[:-1], -1)
-        return self.head(torch.cat([z, evidence], -1))
+        return self.head(self.with_evidence(z, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         mean, log_var = self.experts(batch)

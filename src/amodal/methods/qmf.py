@@ -15,6 +15,7 @@ from amodal.encoders import EncoderSettings
 from amodal.methods.base import NeuralMethod
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["QMF", "rank_loss"]
@@ -56,6 +57,10 @@ class QMF(NeuralMethod):
     year = 2023
     tasks = ("binary", "multiclass", "multilabel")
     reports = ("reliance",)
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "rank": Range(0.01, 1.0, log=True),
+    }
 
     def __init__(
         self,

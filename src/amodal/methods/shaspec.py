@@ -16,6 +16,7 @@ from amodal.methods.base import Head, NeuralMethod
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["ShaSpec", "gap_of_pairs"]
@@ -51,6 +52,11 @@ class ShaSpec(NeuralMethod):
     reference = "Wang et al., CVPR 2023"
     year = 2023
     uses_unlabelled = True
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "align": Range(0.01, 1.0, log=True),
+        "domain": Range(0.002, 0.2, log=True),
+    }
 
     def __init__(
         self,
@@ -89,7 +95,7 @@ class ShaSpec(NeuralMethod):
 
     def _decode(self, shared: Tensor, specific: Tensor, batch: Batch) -> Float[Tensor, "n p"]:
         filled = self.fill(shared, specific, batch.present).flatten(1)
-        return self.head(torch.cat([filled, self.evidence(batch).to(filled.dtype)], 1))
+        return self.head(self.with_evidence(filled, batch))
 
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         return self._decode(*self.features(batch), batch), {}

@@ -75,7 +75,7 @@ class TFN(NeuralMethod):
     def predict_params(self, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
         z = self.factors(self.encode(batch))
         fused = outer_product(z, batch.present)
-        return self.head(torch.cat([fused, self.evidence(batch).to(fused.dtype)], 1)), {}
+        return self.head(self.with_evidence(fused, batch)), {}
 
 
 def outer_product(z: Float[Tensor, "n m s"], present: Bool[Tensor, "n m"]) -> Float[Tensor, "n q"]:

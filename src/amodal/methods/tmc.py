@@ -17,6 +17,7 @@ from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod, class_weights
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
+from amodal.space import Range
 from amodal.types import Modality, Task
 
 __all__ = ["TMC", "combine", "dirichlet_loss"]
@@ -58,6 +59,10 @@ class TMC(NeuralMethod):
     year = 2021
     tasks = ("binary", "multiclass", "multilabel")
     reports = ("reliability", "reliance")
+    search_space = {  # noqa: RUF012 - as the base declares it
+        **NeuralMethod.search_space,
+        "anneal": Range(2.0, 50.0, log=True),
+    }
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Metrics as pure functions of arrays, with bootstrap intervals.
 
 `score` is the front door; the functions themselves are in `discrimination`, `calibration`,
-`regression`, `selective`, `multilabel` and `reliability`.
+`decomposition`, `regression`, `selective`, `multilabel`, `sequence` and `reliability`. For clinical
+use: `decision`, `sample_size`, `tipping`, and `random_effects` over sites.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from amodal.metrics.intervals import (
     bootstrap,
     paired_bootstrap,
 )
+from amodal.metrics.meta import RandomEffects, random_effects
 from amodal.metrics.metric import KINDS, Metric
 from amodal.metrics.registry import METRICS, default_metrics, select
 
@@ -29,10 +31,12 @@ __all__ = [
     "Difference",
     "Interval",
     "Metric",
+    "RandomEffects",
     "bootstrap",
     "compare",
     "default_metrics",
     "paired_bootstrap",
+    "random_effects",
     "score",
     "select",
 ]
@@ -52,10 +56,12 @@ def score(
     """Metrics of predictions with 95% bootstrap intervals, all from the same resamples.
 
     Args:
-        kind: "binary", "multiclass", "multilabel" or "regression".
-        y: [n] target (0/1, class index, number), or [n, L] of 0/1 (multilabel); without NaN.
+        kind: "binary", "multiclass", "multilabel", "regression" or "sequence".
+        y: [n] target (0/1, class index, number), [n, L] of 0/1 (multilabel), or [n] lists of
+            references (sequence); without NaN.
         outputs: {"probability": [n] (binary), [n, C] (multiclass) or [n, L] (multilabel)}, or
-            {"mean": [n], "std": [n]} (regression).
+            {"mean": [n], "std": [n]} (regression), or {"text": [n], "reference_log_prob": [n],
+            "reference_tokens": [n]}, as far as the metrics read them (sequence).
         metrics: names; None: `default_metrics(kind)`.
         weight: [n] weights of the rows.
         group: [n] ids that are resampled together, for example patients.
@@ -75,6 +81,8 @@ def score(
     """
     chosen = select(kind, metrics)
     _check_kind(kind, y, outputs)
+    if kind == "sequence":
+        y = _rows_of_texts(y)
     resamples = Bootstrap(len(y), group=group, weight=weight, replicates=replicates, seed=seed)
     found = resamples.intervals(
         {name: metric for name, metric in chosen.items() if metric.samples is None}, y, outputs
@@ -117,11 +125,22 @@ def compare(
     chosen = {n: m for n, m in select(kind, metrics).items() if m.samples is None}
     for outputs in (outputs_a, outputs_b):
         _check_kind(kind, y, outputs)
+    if kind == "sequence":
+        y = _rows_of_texts(y)
     return resamples.differences(chosen, y, outputs_a, outputs_b=outputs_b)
+
+
+def _rows_of_texts(y: ArrayLike) -> np.ndarray:
+    """References as an array of n rows, however many each has."""
+    found = np.empty(len(y), dtype=object)
+    found[:] = [tuple(x) for x in y]
+    return found
 
 
 def _check_kind(kind: str, y: ArrayLike, outputs: Mapping[str, ArrayLike]) -> None:
     """Functions tell the kinds apart by shape: a shape of another kind would be mistaken."""
+    if kind == "sequence":
+        return
     needed = ("mean", "std") if kind == "regression" else ("probability",)
     if not set(needed) <= set(outputs):
         raise DataError(

@@ -52,6 +52,12 @@ class Ties:
         order: [n] row indices in ascending order of the score.
         first: [g] position (in sorted order) of the first row of each group.
         last: [g] position of the last row of each group.
+
+    >>> ties = Ties(np.array([3.0, 1.0, 3.0]))
+    >>> ties.order.tolist(), ties.first.tolist(), ties.last.tolist(), ties.distinct
+    ([1, 0, 2], [0, 1], [0, 2], False)
+    >>> ties.cumulative(ties.ranked(np.array([[5.0, 1.0, 2.0]])))  # 1, and 1 + 5 + 2
+    array([[1., 8.]])
     """
 
     def __init__(self, score: np.ndarray) -> None:
@@ -98,7 +104,16 @@ def midpoints(cumulative: np.ndarray) -> np.ndarray:
 def in_blocks(
     compute: Callable[[np.ndarray], np.ndarray], weight: np.ndarray, *, width: int
 ) -> np.ndarray:
-    """compute(weight) over blocks of replicates, so that [block, width] stays small: [B]."""
+    """compute(weight) over blocks of replicates, so that [block, width] stays small: [B].
+
+    Args:
+        compute: weight [block, n] -> [block].
+        weight: [B, n].
+        width: entries that `compute` holds at a time for each replicate.
+
+    >>> in_blocks(lambda w: w.sum(axis=1), np.array([[1.0, 2.0], [3.0, 4.0]]), width=BLOCK)
+    array([3., 7.])
+    """
     step = max(1, BLOCK // max(1, width))
     if len(weight) <= step:
         return compute(weight)

@@ -158,6 +158,9 @@ class CalibrationCurve:
         low: lower end of the Wilson interval of `observed`.
         high: upper end.
         count: rows with weight in the bin; a report hides bins with few rows.
+
+    >>> calibration_curve([0, 1, 1], [0.05, 0.05, 0.95], bins=10, binning="width").count
+    array([2, 1])
     """
 
     predicted: np.ndarray

@@ -38,6 +38,10 @@ class Rows:
         eps: distance from 0 and 1 at which probabilities are clipped before a logarithm: the
             machine epsilon of the type in which they came.
         std: [n] predicted standard deviations (regression), or None.
+
+    >>> rows = check_classes([0, 1], [0.0, 1.0], None)
+    >>> rows.prediction.tolist(), bool(rows.clipped.min() > 0), rows.out(np.array([0.5]))
+    ([0.0, 1.0], True, 0.5)
     """
 
     y: np.ndarray
@@ -93,6 +97,9 @@ def check_forecast(probability: ArrayLike, weight: ArrayLike | None) -> Rows:
 
     Raises:
         DataError: as `check_classes`.
+
+    >>> check_forecast([0.2, 0.7], None).y
+    array([False, False])
     """
     p = _numbers(probability, "probability")
     return check_classes(np.zeros(p.shape[:1]), probability, weight)
@@ -108,6 +115,12 @@ def check_classes(y: ArrayLike, probability: ArrayLike, weight: ArrayLike | None
 
     Raises:
         DataError: wrong shape, not finite, out of range, or a class that has no column.
+
+    >>> check_classes([1], [[0.5, 0.501]], None).y  # a sum of 1.001 passes
+    array([1])
+    >>> check_classes([1], [[0.5, 0.502]], None)
+    Traceback (most recent call last):
+    amodal.errors.DataError: class probabilities of a row sum to 1; found 1 of 1 rows that do not. ...
     """
     p, eps = _probabilities(probability)
     target = _numbers(y, "y")
@@ -130,6 +143,9 @@ def check_labels(y: ArrayLike, probability: ArrayLike, weight: ArrayLike | None)
 
     Raises:
         DataError: wrong shape, not finite or out of range.
+
+    >>> check_labels([[1, 0]], [[0.9, 0.4]], None).y  # a row's probabilities need not sum to 1
+    array([[ True, False]])
     """
     p, eps = _probabilities(probability)
     target = _numbers(y, "y")
@@ -148,6 +164,10 @@ def check_regression(
 
     Raises:
         DataError: wrong shape, not finite, or a standard deviation that is not above 0.
+
+    >>> check_regression([1.0], [0.5], None, std=[0.0])
+    Traceback (most recent call last):
+    amodal.errors.DataError: std has the shape of mean ([1]) and is above 0; found shape [1] with 1 ...
     """
     target, center = _numbers(y, "y"), _numbers(mean, "mean")
     for name, array in (("y", target), ("mean", center)):

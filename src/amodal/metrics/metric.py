@@ -12,7 +12,7 @@ from amodal.errors import DataError
 
 __all__ = ["KINDS", "Metric", "of_mean", "of_mean_std", "of_probability"]
 
-KINDS = ("binary", "multiclass", "multilabel", "regression")
+KINDS = ("binary", "multiclass", "multilabel", "regression", "sequence")
 
 Outputs = Mapping[str, ArrayLike]
 Function = Callable[..., "float | np.ndarray"]
@@ -48,7 +48,7 @@ class Metric:
     def __call__(
         self, y: ArrayLike, outputs: Outputs, *, weight: ArrayLike | None = None
     ) -> float | np.ndarray:
-        """The metric of outputs: {"probability": ...} or {"mean": [n], "std": [n]}."""
+        """The metric of outputs: {"probability": ...}, {"mean": [n], "std": [n]} or {"text": [n]}."""
         return self.function(y, outputs, weight=weight)
 
     def to_minimise(self, value: float) -> float:

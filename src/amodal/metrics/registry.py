@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amodal.errors import SettingError, unknown_name
-from amodal.metrics import calibration, discrimination, multilabel, regression, selective
+from amodal.metrics import (
+    calibration,
+    decomposition,
+    discrimination,
+    multilabel,
+    regression,
+    selective,
+    sequence,
+)
 from amodal.metrics.metric import KINDS, Metric, of_mean, of_mean_std, of_probability
 
 __all__ = ["METRICS", "default_metrics", "select"]
@@ -16,6 +24,7 @@ __all__ = ["METRICS", "default_metrics", "select"]
 _CLASSES = ("binary", "multiclass", "multilabel")
 _EVENTS = ("binary", "multilabel")
 _VALUES = ("regression",)
+_TEXTS = ("sequence",)
 
 
 def _perfect_ece_draws(
@@ -93,6 +102,16 @@ METRICS: dict[str, Metric] = {
         of_probability(calibration.ece, multilabel.ece),
         _CLASSES,
         "ECE",
+        "0 to 1, above 0 by noise alone",
+        higher_is_better=False,
+        ideal=0.0,
+        interval="centred",
+    ),
+    "classwise_ece": Metric(
+        "classwise_ece",
+        of_probability(decomposition.classwise_ece),
+        ("multiclass",),
+        "Class-wise ECE",
         "0 to 1, above 0 by noise alone",
         higher_is_better=False,
         ideal=0.0,
@@ -189,6 +208,35 @@ METRICS: dict[str, Metric] = {
         higher_is_better=None,
         ideal=0.9,
     ),
+    "token_log_loss": Metric(
+        "token_log_loss",
+        sequence.token_log_loss,
+        _TEXTS,
+        "Token log loss",
+        "0 upwards, nats per token of the references",
+        higher_is_better=False,
+        ideal=0.0,
+    ),
+    "perplexity": Metric(
+        "perplexity",
+        sequence.perplexity,
+        _TEXTS,
+        "Perplexity",
+        "1 upwards, tokens as open as the next one",
+        higher_is_better=False,
+        ideal=1.0,
+    ),
+    "exact_match": Metric(
+        "exact_match",
+        sequence.exact_match,
+        _TEXTS,
+        "Exact match",
+        "0 to 1",
+        higher_is_better=True,
+        ideal=1.0,
+    ),
+    # Metrics of (texts, references) come here, made by `sequence.of_texts`, and into "sequence" of
+    # the default ones below.
 }
 
 _DEFAULTS: dict[str, tuple[str, ...]] = {
@@ -231,6 +279,7 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
         "observed_expected",
     ),
     "regression": ("rmse", "mae", "r2", "gaussian_nll", "coverage_90", "aurc"),
+    "sequence": ("exact_match", "token_log_loss", "perplexity"),
 }
 
 

@@ -23,6 +23,10 @@ class RiskCoverage:
         coverage: share of the weight that is kept, ascending to 1.
         risk: mean loss of what is kept.
         confidence: least confidence that is kept: the threshold to use.
+
+    >>> curve = risk_coverage([1, 1, 1], {"probability": [0.9, 0.7, 0.3]})
+    >>> curve.coverage.round(2).tolist(), curve.risk.round(2).tolist()  # 0.7 and 0.3 are as sure
+    ([0.33, 1.0], [0.0, 0.33])
     """
 
     coverage: np.ndarray

@@ -52,6 +52,11 @@ class Dropout(nn.Module):
 
     Args:
         rate: share of units dropped in training.
+
+    >>> x = torch.ones(2, 3, 8)  # two values of three tokens
+    >>> y = Dropout(0.5)(x)
+    >>> bool((y == y[:, :1]).all()), set(y.unique().tolist()) <= {0.0, 2.0}
+    (True, True)
     """
 
     def __init__(self, rate: float) -> None:
@@ -69,6 +74,10 @@ class FeedForward(nn.Module):
         width: size d of the last axis, in and out.
         hidden: size between; None for 2 d.
         dropout: share of hidden units dropped in training.
+
+    >>> layer = FeedForward(4, hidden=6)
+    >>> layer.inner.out_features, layer(torch.zeros(5, 3, 4)).shape
+    (6, torch.Size([5, 3, 4]))
     """
 
     def __init__(self, width: int, *, hidden: int | None = None, dropout: float = 0.0) -> None:
@@ -154,6 +163,14 @@ class Attention(nn.Module):
     Args:
         width: size d of the last axis, in and out.
         heads: number of heads; divides d.
+
+    >>> x, there = torch.randn(2, 3, 4), torch.tensor([[True, True, False], [False, False, False]])
+    >>> layer = Attention(4, heads=2).eval()
+    >>> changed = x.clone()
+    >>> changed[0, 2] = 1e6  # what is absent is not read
+    >>> y, z = layer(x, there), layer(changed, there)
+    >>> bool((y[0, :2] == z[0, :2]).all()), y[1].abs().max().item()
+    (True, 0.0)
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -191,6 +208,11 @@ class TransformerBlock(nn.Module):
         width: size d of the last axis.
         heads: attention heads; divides d.
         dropout: share of units dropped in training.
+
+    >>> x, there = torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    >>> block = TransformerBlock(4, heads=2)
+    >>> bool(torch.allclose(block(x, there)[:, 0], block.lead(x, there), atol=1e-5))
+    True
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
@@ -222,6 +244,11 @@ class Transformer(nn.Module):
         heads: attention heads; divides d.
         depth: number of blocks.
         dropout: share of units dropped in training.
+
+    >>> x, there = torch.randn(2, 3, 4), torch.tensor([[True, True, False], [True, True, True]])
+    >>> summary, tokens = Transformer(4, heads=2)(x, there)
+    >>> summary.shape, tokens[0, 2].tolist()
+    (torch.Size([2, 4]), [0.0, 0.0, 0.0, 0.0])
     """
 
     def __init__(self, width: int, heads: int, *, depth: int = 2, dropout: float = 0.0) -> None:

@@ -29,7 +29,11 @@ ATTENTION = ("softmax", "precision", "uniform")
 
 
 def full(x: Tensor) -> Tensor:
-    """At least single precision: exponentials of bfloat16 numbers are too coarse."""
+    """At least single precision: exponentials of bfloat16 numbers are too coarse.
+
+    >>> full(torch.ones(1, dtype=torch.bfloat16)).dtype, full(torch.ones(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
     return x if x.dtype.itemsize >= 4 else x.float()
 
 
@@ -80,6 +84,15 @@ def attention_weights(
     """`uncertainty_attention` from the mean variances s_ik; finite ones, also where absent.
 
     Shapes are broadcast: several views of the same rows can differ in what is present.
+
+    Raises:
+        UnknownNameError: an unknown `kind` or `absent`.
+
+    >>> spread, there = torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[True, True, False]])
+    >>> attention_weights(spread, there, kind="precision").tolist()  # 1 : 1/3
+    [[0.75, 0.25, 0.0]]
+    >>> attention_weights(spread, there, kind="uniform").tolist()
+    [[0.5, 0.5, 0.0]]
     """
     if kind not in ATTENTION:
         raise unknown_name("attention", kind, ATTENTION)
@@ -184,10 +197,19 @@ def conflict(
 
 
 def standard_normal_draws(draws: int, width: int, *, seed: int = 0) -> Float[Tensor, "s d"]:
-    """`draws` fixed points that stand for N(0, I), antithetic: their mean is exactly 0.
+    """`draws` fixed points that stand for N(0, I), antithetic: the mean of an even number is 0.
 
     Stored with a method's weights and shared by all rows, so that a prediction averages over the
     latent and yet does not change from call to call.
+
+    Args:
+        draws: how many points; of an odd number one has no opposite.
+        width: d.
+        seed: of the draw.
+
+    >>> points = standard_normal_draws(4, 2)
+    >>> points.sum(0).tolist(), bool((points[:2] == -points[2:]).all())
+    ([0.0, 0.0], True)
     """
     half = torch.randn((draws + 1) // 2, width, generator=torch.Generator().manual_seed(seed))
     return torch.cat([half, -half])[:draws]

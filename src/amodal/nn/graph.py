@@ -226,6 +226,14 @@ class BipartiteLayer(nn.Module):
     Both directions share weights.
 
     Reference: MUSE (Wu et al., ICLR 2024); AUM, Eq. 4.
+
+    >>> layer, slots = BipartiteLayer(1), Slots.of(torch.tensor([[True], [True]]))
+    >>> for part in (layer.from_node, layer.from_edge):
+    ...     _ = nn.init.ones_(part.weight)
+    >>> _ = nn.init.zeros_(layer.from_node.bias)
+    >>> edge, node = torch.tensor([[[[2.0], [-9.0]]]]), torch.ones(1, 1, 1)  # [w, m, s, d]
+    >>> layer.to_rows(node, layer.project(edge), torch.ones(1, 1, 2), slots).flatten().tolist()
+    [3.0, 0.0]
     """
 
     def __init__(self, width: int) -> None:
@@ -279,6 +287,15 @@ class EdgeUpdate(nn.Module):
 
     Edges have a direction from here on: rows and modalities send with `sender`, and receive with
     `receiver`.
+
+    >>> layer, slots = EdgeUpdate(1), Slots.of(torch.tensor([[True], [True]]))
+    >>> for part in (layer.sender, layer.receiver, layer.edge):
+    ...     _ = nn.init.ones_(part.weight)
+    >>> _ = nn.init.zeros_(layer.sender.bias)
+    >>> row, node = torch.tensor([[[1.0], [-9.0]]]), torch.ones(1, 1, 1)
+    >>> edge = layer.project(torch.full((1, 1, 2, 1), 2.0))
+    >>> layer.to_rows(row, node, edge, slots).flatten().tolist()  # relu(1 + 1 + 2), relu(1 - 9 + 2)
+    [4.0, 0.0]
     """
 
     def __init__(self, width: int) -> None:

@@ -131,6 +131,10 @@ def contrast_labels(
 
     [2 b(s u u^T) + b(s u u'^T) + b(s u' u^T)] / 4, with b the mean binary cross-entropy with logits
     against "same class"; 0, not NaN, without labelled rows. Reference: MUSE, L_sup.
+
+    >>> views, same = torch.zeros(2, 1), torch.eye(2, dtype=torch.bool)
+    >>> contrast_labels(views, views, same).item()  # log 2: every logit is 0
+    0.693...
     """
     if len(first) == 0:
         return first.sum()

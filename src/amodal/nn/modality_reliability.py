@@ -16,6 +16,7 @@ from torch.distributions import kl_divergence
 
 from amodal.nn.gaussian import full
 from amodal.types import Task
+from amodal.vocabulary import PAD
 
 __all__ = [
     "WEIGHTS",
@@ -27,6 +28,7 @@ __all__ = [
     "reliability",
     "scale_gradient",
     "to_rows",
+    "token_shares",
 ]
 
 WEIGHTS = ("reliability", "information", "certainty", "uniform", "gate")
@@ -141,10 +143,37 @@ def log_ratio(
     """log q_k(y_i | x_ik) - log p_k(y_i) of known targets.
 
     Its mean over rows that have the modality is Barber and Agakov's bound of I(X_k; Y), the
-    cross-entropy of the base rate standing for H(Y).
+    cross-entropy of the base rate standing for H(Y). Of a sequence it is the mean over all tokens of
+    its references, each drawn for itself: sum_w f_i(w) [log q_k(w | x_ik) - log p_k(w)], with f_i the
+    shares of tokens in them.
+
+    >>> task, sure = Task("binary"), torch.tensor([[[3.0]], [[3.0]]])  # log odds of 1
+    >>> log_ratio(task, sure, torch.zeros(1, 1), torch.tensor([1.0, 0.0])).sign().flatten().tolist()
+    [1.0, -1.0]
+    >>> from amodal.vocabulary import END, SPECIALS, Vocabulary
+    >>> task = Task("sequence", vocabulary=Vocabulary("words", (*SPECIALS, "a"), 1))
+    >>> even, sure = torch.zeros(1, 5), torch.tensor([[[-99.0, -99.0, 0.0, -99.0, 0.0]]])
+    >>> log_ratio(task, sure, even, torch.tensor([[[4.0, END]]])).item()  # log 5/2
+    0.916...
     """
+    if task.kind == "sequence":
+        gain = full(params).log_softmax(-1) - full(prior).log_softmax(-1)
+        return (token_shares(target, params.shape[-1])[:, None] * gain).sum(-1)
     y = target.unsqueeze(1)
     return task.dist(full(params)).log_prob(y) - task.dist(full(prior)).log_prob(y)
+
+
+def token_shares(target: Float[Tensor, "n r t"], size: int) -> Float[Tensor, "n v"]:
+    """How often each token stands in the references of a row, as shares; 0 for padding.
+
+    >>> from amodal.vocabulary import END
+    >>> token_shares(torch.tensor([[[4.0, END, PAD], [4.0, 3.0, END]]]), 5).tolist()
+    [[0.0, 0.0, 0.4000..., 0.2000..., 0.4000...]]
+    """
+    ids = target.flatten(1).long()
+    real = (ids != PAD).to(target.dtype)
+    counts = target.new_zeros(len(ids), size).scatter_add_(1, ids, real)
+    return counts / counts.sum(1, keepdim=True).clamp_min(1)
 
 
 def reliability(

@@ -80,7 +80,17 @@ class GaussianConditional(nn.Module):
 
 
 class CategoricalConditional(nn.Module):
-    """log q(y | x) of classes y = 0, 1, ..., from a small network of x."""
+    """log q(y | x) of classes y = 0, 1, ..., from a small network of x.
+
+    Args:
+        x_dims: size of x.
+        classes: how many.
+        width: hidden units.
+
+    >>> network = CategoricalConditional(1, 3)
+    >>> network(torch.zeros(1, 1), torch.arange(3)).exp().sum().round(decimals=5).item()
+    1.0
+    """
 
     def __init__(self, x_dims: int, classes: int, *, width: int = _WIDTH) -> None:
         super().__init__()
@@ -113,6 +123,9 @@ class MineLoss:
         memory: of the running mean, per step.
 
     Reference: ICML 2018, section 3.2.
+
+    >>> MineLoss()(torch.zeros(3, 3)).item()  # at first the running mean is that of the batch
+    1.0
     """
 
     def __init__(self, memory: float = 0.99) -> None:

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from amodal.batch import Batch
 from amodal.nn.blocks import drop
-from amodal.nn.graph import BipartiteLayer, EdgeUpdate, Slots
+from amodal.nn.graph import BipartiteLayer, EdgeUpdate, Slots, shares
 
-__all__ = ["PatientGraph"]
+__all__ = ["PatientGraph", "even_edges"]
 
 _MEMORY = 0.9
 
@@ -31,6 +32,14 @@ class PatientGraph(nn.Module):
         dropout: share of a node's units dropped between layers in training.
 
     Reference: MUSE (Wu et al., ICLR 2024); frozen nodes are ours.
+
+    >>> graph = PatientGraph(2, 4, layers=2, dropout=0.0).eval()
+    >>> encoded = torch.randn(3, 2, 4)
+    >>> def rows(x):
+    ...     edge, weight, slots = even_edges(x, torch.ones(len(x), 2, dtype=torch.bool))
+    ...     return graph(edge, weight[None], slots.there[None], slots)[0]
+    >>> bool(torch.allclose(rows(encoded)[:1], rows(encoded[:1]), atol=1e-5))  # alone as in a batch
+    True
     """
 
     def __init__(self, modalities: int, width: int, *, layers: int, dropout: float) -> None:
@@ -126,18 +135,21 @@ class PatientGraph(nn.Module):
 
     def freeze_nodes(
         self,
-        batches: Callable[[], Iterable[tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]]],
+        edges: Callable[[Batch], tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]],
+        batches: Iterable[Batch],
     ) -> None:
         """Puts exact means over all rows in place of the running averages, layer by layer.
 
         Args:
-            batches: gives the means and weights of the edges, and where they are, of batch after
-                batch; called once a layer, since the nodes of a layer feed the next.
+            edges: gives the means and weights of a batch's edges, and where they are; called once
+                a batch and layer, since the nodes of a layer feed the next.
+            batches: all the rows.
         """
+        batches = list(batches)
         for level, layer in enumerate(self.layers[:-1]):
             total = torch.zeros_like(self.node_mean[level])
             count = torch.zeros_like(self.node_count[level])
-            for edge, weight, slots in batches():
+            for edge, weight, slots in map(edges, batches):
                 there = slots.there[None]
                 row, _, _, to_node = self.state_before(level, edge, weight[None], there, slots)
                 mean, number = layer.to_modalities(row, layer.project(to_node), there, slots)
@@ -145,3 +157,16 @@ class PatientGraph(nn.Module):
                 count += number[0]
             self.node_mean[level] = total / count.clamp_min(1)[:, None]
             self.node_count[level] = count
+
+
+def even_edges(
+    encoded: Float[Tensor, "n m d"], present: Bool[Tensor, "n m"]
+) -> tuple[Float[Tensor, "m s d"], Float[Tensor, "m s"], Slots]:
+    """Edges that carry the encoded modalities and weigh the same in their row, and where they are.
+
+    >>> encoded, present = torch.ones(1, 2, 1), torch.tensor([[True, True]])
+    >>> even_edges(encoded, present)[1].tolist()
+    [[0.5], [0.5]]
+    """
+    slots = Slots.of(present)
+    return slots.take(encoded), slots.take(shares(present)), slots

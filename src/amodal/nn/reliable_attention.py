@@ -116,6 +116,15 @@ class ReliableAttention(nn.Module):
         heads: number of heads; divides d.
 
     Shapes: queries ``[n, q, d]``, weights ``[n, m] -> [n, q, d]``; 0 for a row with nothing.
+
+    >>> there = torch.ones(1, 1, dtype=torch.bool)
+    >>> labs = Encoded(torch.ones(1, 4), torch.ones(1, 1, 4), there)
+    >>> groups = group_tokens([labs], torch.tensor([[0], [-1]]))
+    >>> weight = torch.tensor([[0.5], [0.0]])
+    >>> layer, queries = ReliableAttention(4, heads=2), torch.zeros(2, 1, 4)
+    >>> one, twice = layer(queries, groups, weight), layer(queries, groups, 2 * weight)
+    >>> bool(torch.allclose(2 * one, twice)), one[1].abs().max().item()  # row 1 has nothing
+    (True, 0.0)
     """
 
     def __init__(self, width: int, heads: int) -> None:

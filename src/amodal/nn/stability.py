@@ -42,6 +42,12 @@ class Meter(nn.Module):
     batch gradient is 1/n of it on both sides. Of two sets of weights that all branches share: the
     queries' and those of the output. (With one token a modality the softmax is constant, and the
     queries have no gradient.)
+
+    >>> meter, b = Meter(), torch.ones(2, 1, 1)
+    >>> meter.add("output", torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).view(2, 2, 1, 1), b)
+    >>> told = meter.report()  # branches that pull the same way: 4 against 2
+    >>> told["gradient_ratio_output"], told["bound_held_output"]
+    (2.0, 0.0)
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,16 @@ _ACTIVE: ContextVar[_Thinning | None] = ContextVar("thinning", default=None)
 
 
 def thin(x: Tensor, rate: float, by: nn.Module | None) -> Tensor:
-    """`x` with the units that the present draw drops in module `by`; `x` itself without a draw."""
+    """`x` with the units that the present draw drops in module `by`; `x` itself without a draw.
+
+    >>> x, layer = torch.ones(2, 4), nn.Dropout(0.5)
+    >>> thin(x, 0.5, layer) is x
+    True
+    >>> with thinned(layer, seed=0):
+    ...     y = thin(x, 0.5, layer)
+    >>> bool((y[0] == y[1]).all()), set(y[0].tolist()) <= {0.0, 2.0}
+    (True, True)
+    """
     active = _ACTIVE.get()
     if active is None or by is None or rate == 0.0:
         return x

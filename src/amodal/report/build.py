@@ -28,9 +28,19 @@ from amodal.report.content import (
     settings_facts,
     value_grid,
 )
+from amodal.report.curves import decision_panels, risk_panels
 from amodal.report.differences import difference_panels
-from amodal.report.facts import facts_of
+from amodal.report.facts import Facts, facts_of
 from amodal.report.figures import curve_panels
+from amodal.report.further import (
+    alert_grid,
+    calibration_grid,
+    characteristic_grid,
+    sample_size_words,
+    site_grid,
+    subgroup_grid,
+    tipping_grid,
+)
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
 from amodal.report.robustness import (
@@ -43,15 +53,17 @@ from amodal.report.robustness import (
 )
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
+from amodal.report.tripod import checklist, checklist_grid
 from amodal.report.words import limits, summary
 from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
+from amodal.study.further import Further, further_of, write_further
 from amodal.study.latex import write_latex
 from amodal.study.pooling import Pool
 from amodal.study.probe import MEASURES
 from amodal.study.ranks import rank_studies
-from amodal.study.results import read_results
+from amodal.study.results import Results, read_results
 from amodal.study.robustness import area_rows, robustness_rows
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
 from amodal.study.tables import write_csv, write_tables
@@ -105,11 +117,16 @@ def build_report(
         )
     pool = Pool(results)
     pool.fill(jobs=results.plan.jobs, progress=progress)
-    content = _content(pool) | _ranked([pool, *(Pool(read_results(f)) for f in beside)])
+    further = further_of(pool, progress=progress)
+    listed = checklist(results, further)
+    content = _content(pool, facts_of(pool)) | _further(results, further)
+    content |= _ranked([pool, *(Pool(read_results(f)) for f in beside)])
+    content["checklist"] = checklist_grid(listed)
     out = results.folder / "report"
     for figure in _figures(content):
         figure.save(out / "figures")
-    tables = write_tables(pool, out / "tables")
+    tables = [*write_tables(pool, out / "tables"), *write_further(further, out / "tables")]
+    tables.append(write_csv(out / "tables" / "tripod_ai.csv", listed))
     if not content["ranking"].why_not:
         rows = content["ranking"].rows()
         tables.append(write_csv(out / "tables" / "ranks.csv", rows))
@@ -129,10 +146,28 @@ def _ranked(pools: Sequence[Pool]) -> dict[str, Any]:
     return {"ranking": ranking, "rank_panels": panels, **grids}
 
 
-def _content(pool: Pool) -> dict[str, Any]:
-    """Everything that the template names."""
+def _further(results: Results, further: Further) -> dict[str, Any]:
+    """What the template names of calibration under absence and clinical usefulness."""
+    return {
+        "risk": risk_panels(results, further.risk_coverage),
+        "calibrated": calibration_grid(results, further.calibration),
+        "decision": decision_panels(results, further.decision_curves),
+        "alerts": alert_grid(results, further.alerts) if further.alerts else None,
+        "subgroups": subgroup_grid(results, further.subgroups) if further.subgroups else None,
+        "sites": site_grid(further.sites) if further.sites else None,
+        "sites_held_out": bool(further.sites and further.sites[0]["held_out"]),
+        "sample_size": sample_size_words(further.sample_size),
+        "tipping": tipping_grid(results, further.tipping) if further.tipping else None,
+        "characteristics": (
+            characteristic_grid(further.characteristics) if further.characteristics else None
+        ),
+    }
+
+
+def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
+    """Everything else that the template names."""
     results = pool.results
-    facts, modalities = facts_of(pool), results.data["modalities"]
+    modalities = results.data["modalities"]
     reliability = reliability_rows(results)
     worth = worth_tables(read_probes(results))
     shown = [m for m in results.metrics if m not in HIDDEN and _known(pool, m)]
@@ -220,8 +255,8 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    parts += content["rank_panels"]
-    return [*parts, *content["calibration"], *content["reliability"], *content["worth_noise"]]
+    more = ("rank_panels", "calibration", "risk", "decision", "reliability", "worth_noise")
+    return [*parts, *(x for name in more for x in content[name])]
 
 
 def _mechanisms(pool: Pool) -> list[tuple[str, str]]:

@@ -85,6 +85,9 @@ _MEANINGS = {
     "r2": "the share of the target's variance that predictions explain",
     "gaussian_nll": "the mean surprise at the target under the predicted mean and spread",
     "coverage_90": "the share of targets inside the predicted 90% intervals",
+    "exact_match": "the share of texts that are one of their references, word for word",
+    "token_log_loss": "the mean surprise at a token of the references",
+    "perplexity": "among how many equally likely tokens the next one would be as open",
 }
 
 

@@ -196,6 +196,11 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
         natural: whether some modalities were not measured in the first place.
     """
     found = [*_ALWAYS, _training(facts)]
+    if plan.tuned and (facts.seeds > 1 or facts.folds):
+        found.append(
+            f"Settings were tuned beforehand ({plan.tuned}). Test rows of other seeds and folds may "
+            "have been among the rows tuned on."
+        )
     if plan.absent_at == "test":
         found.append(
             "Training rows lost nothing: how methods fare when trained under loss is not shown."

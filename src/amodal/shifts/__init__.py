@@ -79,6 +79,9 @@ def shift_class(name: str) -> type[Shift]:
 
     Raises:
         UnknownNameError: there is none.
+
+    >>> shift_class("missing_cells").name
+    'missing-cells'
     """
     plain = str(name).replace("_", "-")
     if plain not in SHIFTS:

@@ -42,6 +42,13 @@ class AbsenceShift(Shift):
             chosen at random; the rate that comes out is then below the one asked for.
         rates: rates of single modalities that replace `rate` there: a mapping, or its text
             ("labs=0.7/notes=0.1").
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((100, 1))})
+    >>> few, many = (Mcar(rate).draw(d).lost for rate in (0.3, 0.5))
+    >>> bool((few <= many).all())
+    True
+    >>> Mcar(1.0, keep_one=True)(d).present.all(axis=0).tolist()
+    [True]
     """
 
     keep_one: bool = False

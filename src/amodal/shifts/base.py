@@ -34,6 +34,9 @@ class Shift(ABC):
 
     Raises:
         SettingError: a rate outside [0, 1], a seed that is no integer, names that are none.
+
+    >>> NoShift(modalities="labs", seed=3).to_json()
+    {'shift': 'none', 'rate': 0.0, 'seed': 3, 'modalities': ['labs']}
     """
 
     name: ClassVar[str]
@@ -139,6 +142,12 @@ def check_positive(what: str, value: Any, *, zero: bool = False) -> float:
 
     Raises:
         SettingError: it is none.
+
+    >>> check_positive("the severity", 0, zero=True)
+    0.0
+    >>> check_positive("the odds ratio", 0)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: the odds ratio must be finite and above 0; got 0; change it
     """
     try:
         number = float(value)
@@ -157,6 +166,11 @@ def check_reference(data: Dataset, reference: Dataset, names: Sequence[str]) -> 
 
     Raises:
         DataError: it lacks one, or has it as another kind.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0]]})
+    >>> check_reference(d, Dataset.from_arrays({"b": [[1.0]]}), ["a"])
+    Traceback (most recent call last):
+    amodal.errors.DataError: the reference of a shift must have every modality that is changed; it ...
     """
     for name in names:
         if name not in reference.names:

@@ -94,7 +94,13 @@ def change_texts(
 def change_sources(
     sources: Sequence[str], keys: np.ndarray, hit: np.ndarray, **change: object
 ) -> np.ndarray:
-    """The sources, those of `hit` with a record of one more change."""
+    """The sources, those of `hit` with a record of one more change.
+
+    >>> hit = np.array([True, False])
+    >>> made = change_sources(["a.png", "b.png"], np.zeros(2, np.uint64), hit, change="pure")
+    >>> made[0] != "a.png", made[1]
+    (True, 'b.png')
+    """
     out = np.empty(len(sources), dtype=object)
     out[:] = sources
     for j in np.flatnonzero(hit):
@@ -105,7 +111,23 @@ def change_sources(
 def change_codes(
     values: Values, keys: np.ndarray, hit: np.ndarray, how: str, severity: float, codes: int
 ) -> Values:
-    """Events dropped (one of each value stays), or their codes replaced by one of `codes`."""
+    """Events dropped (one of each value stays), or their codes replaced by one of `codes`.
+
+    Args:
+        values: of a modality of kind codes.
+        keys: ``UInt64[v]`` of their random numbers.
+        hit: ``Bool[v]`` which are changed.
+        how: "drop" or "replace".
+        severity: the probability that an event is struck, from 0; from 1 on every one is.
+        codes: size of the vocabulary.
+
+    >>> events = {"code": np.array([4, 5, 6, 7]), "time": np.arange(4.0)}
+    >>> values = Values(events, np.array([0, 3, 4]), np.array([0, 1]))
+    >>> hit = np.array([True, False])
+    >>> made = change_codes(values, np.zeros(2, np.uint64), hit, "drop", 1.0, 8)
+    >>> made.offsets.tolist(), int(made.data["code"][-1])
+    ([0, 1, 2], 7)
+    """
     lengths = values.lengths
     owner = np.repeat(np.arange(len(values)), lengths)
     step = np.arange(len(owner)) - np.repeat(values.offsets[:-1], lengths)
@@ -133,6 +155,12 @@ def pure_values(
         keys: ``UInt64[v]`` of their random numbers.
         hit: ``Bool[v]`` which are changed.
         words: the texts whose words are drawn.
+
+    >>> d = Dataset.from_arrays({"t": ["one two", "three"]}, modalities={"t": "text"})
+    >>> hit, words = np.array([True, False]), d.values["t"]
+    >>> texts = pure_values(d, "t", np.zeros(2, np.uint64), hit, words=words).data["source"]
+    >>> len(texts[0].split()), set(texts[0].split()) <= {"one", "two", "three"}, texts[1]
+    (2, True, 'three')
     """
     modality, values = data.modality(name), data.values[name]
     if modality.kind == "codes":

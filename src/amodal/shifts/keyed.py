@@ -49,6 +49,11 @@ def pair_keys(seed: int, row_id: np.ndarray, names: Sequence[str], salt: str = "
         row_id: ``str[n]``, or what `string_keys` made of it.
         names: m names of modalities.
         salt: what the numbers are for; other salts give independent numbers.
+
+    >>> both = pair_keys(0, np.array(["p1", "p2"]), ["labs", "vitals"])
+    >>> one = pair_keys(0, np.array(["p2"]), ["vitals"])
+    >>> bool(one[0, 0] == both[1, 1]), len(np.unique(both))
+    (True, 4)
     """
     rows = row_id if row_id.dtype == np.uint64 else string_keys(row_id)
     rows = rows[:, None]
@@ -87,6 +92,11 @@ def keyed_uniform(keys: np.ndarray, start: np.ndarray, width: int) -> np.ndarray
         keys: ``UInt64[k]``, of `pair_keys`.
         start: ``Int[k]``, at least 0, position in the stream of each key.
         width: how many numbers a key gets.
+
+    >>> key = pair_keys(0, np.array(["p1"]), ["labs"])[:, 0]
+    >>> row = keyed_uniform(key, np.array([0]), 3)
+    >>> bool(row[0, 2] == keyed_uniform(key, np.array([2]), 1)[0, 0])
+    True
     """
     return _unit(_words(keys[:, None], _counters(start, width)))
 

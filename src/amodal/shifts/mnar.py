@@ -174,6 +174,11 @@ class MnarSeverity(ByScore):
         odds_ratio: by which the odds of loss grow per standard deviation of the score.
         folds: folds of the cross-fitting.
         positive: the class that counts as severe; see `amodal.shifts.scores.marked_class`.
+
+    >>> x, y = np.arange(40.0)[:, None], np.arange(40) % 2
+    >>> d = Dataset.from_arrays({"a": x, "b": x}, y)
+    >>> MnarSeverity(0.3, odds_ratio=4.0).draw(d).rates.expected  # the mean of the probabilities
+    0.3
     """
 
     name: ClassVar[str] = "mnar-severity"
@@ -207,6 +212,10 @@ class MnarTarget(ByScore):
         odds_ratio: the odds of loss in the marked class over those in the others; regression and
             multilabel: per standard deviation of the value, or of the number of labels.
         positive: the marked class; see `amodal.shifts.scores.marked_class`.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((4, 1))}, [0, 1, 1, 0])
+    >>> MnarTarget(0.5, odds_ratio=1e12).draw(d).lost.ravel().tolist()
+    [False, True, True, False]
     """
 
     name: ClassVar[str] = "mnar-target"

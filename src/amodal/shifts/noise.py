@@ -61,7 +61,13 @@ class _Entries(NamedTuple):
 def value_keys(
     data: Dataset, name: str, salt: str, shift: ValueShift
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(``UInt64[v]`` the key of each value's random numbers, ``Bool[v]`` whether it is changed)."""
+    """(``UInt64[v]`` the key of each value's random numbers, ``Bool[v]`` whether it is changed).
+
+    >>> d = Dataset.from_arrays({"a": [[1.0], [3.0]]}, rows={"row_id": ["p", "q"]})
+    >>> keys, hit = value_keys(d, "a", "numeric", Noise(rate=1.0))
+    >>> hit.tolist(), bool(value_keys(d[1:], "a", "numeric", Noise(rate=1.0))[0][-1] == keys[1])
+    ([True, True], True)
+    """
     values = data.values[name]
     row = owners(data.row_id, values.index, len(values))
     rows = string_keys(data.row_id[row])
@@ -98,7 +104,13 @@ def _numeric(values: Values) -> str | None:
 
 @dataclass(frozen=True)
 class ValueShift(Shift):
-    """Changes values that are present, never which are."""
+    """Changes values that are present, never which are.
+
+    >>> d = Dataset.from_arrays({"t": ["a text"]}, modalities={"t": "text"})
+    >>> MissingCells(0.5)(d)
+    Traceback (most recent call last):
+    amodal.errors.DataError: shift 'missing-cells' changes modalities of kind table; got 't' of ...
+    """
 
     kinds: ClassVar[tuple[str, ...]] = ("table", "series", "embedding")
     stream: ClassVar[str] = "noise"
@@ -257,6 +269,10 @@ class PureNoise(Noise):
         modalities: names; None for all.
         severity: the multiple of the standard deviation; at 0 every number is the mean. Nothing
             but numbers has grades.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0, np.nan], [3.0, 5.0]]})
+    >>> PureNoise(severity=0.0)(d).values["a"].data["numeric"].tolist()
+    [[2.0, nan], [2.0, 5.0]]
     """
 
     name: ClassVar[str] = "pure-noise"
@@ -302,6 +318,10 @@ class MissingCells(ValueShift):
         rate: the probability that one cell, known or not, goes missing.
         seed: any integer.
         modalities: names of tables; None for all.
+
+    >>> d = MissingCells(1.0)(Dataset.from_arrays({"a": [[1.0], [3.0]]}))
+    >>> d.values["a"].data["numeric"].tolist(), d.present.tolist()
+    ([[nan], [nan]], [[True], [True]])
     """
 
     name: ClassVar[str] = "missing-cells"

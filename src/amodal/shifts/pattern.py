@@ -47,6 +47,12 @@ class LossRates:
         per_modality: modality -> its own ``expected``, ``achieved``, ``achieved_present`` and
             ``natural_absence``.
         worse: the share of present pairs whose values were changed.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0], [2.0]], "b": [[1.0], None]})
+    >>> lost = np.array([[True, True], [False, True]])
+    >>> rates = LossPattern.measure(d, lost, requested=0.5).rates
+    >>> rates.achieved, round(rates.achieved_present, 3), rates.natural_absence, rates.empty_rows
+    (0.75, 0.667, 0.25, 0.5)
     """
 
     requested: float

@@ -170,6 +170,12 @@ class OwnValueScore:
 
     Raises:
         DataError: a modality of a kind whose values are not numbers here (image, audio).
+
+    >>> d = Dataset.from_arrays({"a": [[1.0], [2.0], [3.0], None]})
+    >>> OwnValueScore(d, ["a"])(d, ["a"]).ravel().round(2).tolist()
+    [-1.22, 0.0, 1.22, nan]
+    >>> OwnValueScore(d, ["a"], "extreme")(d, ["a"]).ravel().round(2).tolist()
+    [0.71, -1.41, 0.71, nan]
     """
 
     def __init__(self, reference: Dataset, names: Sequence[str], score: str = "level") -> None:
@@ -207,6 +213,11 @@ def marked_class(data: Dataset, positive: str | None) -> int:
 
     Raises:
         UnknownNameError: `positive` is no class of the task.
+
+    >>> task = Task("multiclass", ("mild", "severe", "fatal"))
+    >>> d = Dataset.from_arrays({"a": np.zeros((4, 1))}, [0, 0, 1, 2], task=task)
+    >>> marked_class(d, None), marked_class(d, "mild")  # 1 and 2 are as rare
+    (2, 0)
     """
     classes = data.task.classes
     if positive is not None:
@@ -223,6 +234,13 @@ def marked_class(data: Dataset, positive: str | None) -> int:
 def outcome(data: Dataset, task: Task, positive: int | None) -> np.ndarray:
     """``Float64[n]`` the target as one number: 1 for the class `positive`, the number of labels, or
     the value itself; NaN where a row has no label.
+
+    Raises:
+        DataError: the task of `data` is of another kind than `task`, or has other classes.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((3, 1))}, [0, 1, np.nan])
+    >>> outcome(d, d.task, 0).tolist()
+    [1.0, 0.0, nan]
     """
     if data.target is None:
         return np.full(len(data), np.nan)
@@ -245,11 +263,21 @@ def labelled_outcome(reference: Dataset, positive: str | None) -> tuple[np.ndarr
     Raises:
         DataError: no row is labelled, or all labels are the same.
         SettingError: a class is named for a task without classes to choose from.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((3, 1))}, [0, 1, np.nan])
+    >>> y, marked = labelled_outcome(d, None)
+    >>> y.tolist(), marked
+    ([0.0, 1.0, nan], 1)
     """
     if reference.task is None or not reference.labelled.any():
         raise DataError(
             "loss by severity or target needs labelled rows in the reference; got none; "
             "hand in labelled training rows as reference or use 'mcar' or 'mnar'"
+        )
+    if reference.task.kind == "sequence":
+        raise DataError(
+            "loss by severity or target needs an outcome that is a class or a number; the task is a "
+            "sequence; use 'mcar' or 'mnar'"
         )
     chosen = reference.task.kind in ("binary", "multiclass")
     if positive is not None and not chosen:
@@ -276,6 +304,13 @@ class TargetScore:
     Args:
         reference: labelled rows.
         positive: the class that is marked; see `marked_class`.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((3, 1))}, [0, 1, np.nan])
+    >>> TargetScore(d)(d, ["a"]).ravel().tolist()
+    [0.0, 1.0, nan]
+    >>> d = Dataset.from_arrays({"a": np.zeros((2, 1))}, [10.0, 30.0], task=Task("regression"))
+    >>> TargetScore(d)(d, ["a"]).ravel().tolist()
+    [-1.0, 1.0]
     """
 
     def __init__(self, reference: Dataset, positive: str | None = None) -> None:

@@ -24,6 +24,10 @@ def row_features(data: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     """``Float64[n, f]`` features of the rows (NaN = missing) and their names.
 
     Those of `tabulate`, without the indicators of loss: loss tells nothing of a row.
+
+    >>> x, names = row_features(Dataset.from_arrays({"a": [[1.5], None]}))
+    >>> names, x.tolist()
+    (('a:x0', 'a:not_measured'), [[1.5, 0.0], [nan, 1.0]])
     """
     table = tabulate(data)
     indicators = len(table.names) - 2 * data.shape[1]  # not_measured and lost of each come last
@@ -57,6 +61,10 @@ def assign_folds(
 
     Raises:
         DataError: fewer than two folds are possible, or a fold's complement has one class only.
+
+    >>> fold = assign_folds(np.array(["p", "q", "r", "s"]), np.array([1.0, 0.0, 1.0, 0.0]), 5)
+    >>> sorted(fold.values()), fold["p"] != fold["r"]  # two positive units: two folds
+    ([0, 0, 1, 1], True)
     """
     names, which = np.unique(units, return_inverse=True)
     top = np.zeros(len(names))
@@ -131,6 +139,12 @@ class SeverityScore:
 
     Raises:
         DataError: no labels, one class only, or too few rows of a class.
+
+    >>> x, y = np.arange(40.0)[:, None], np.arange(40) >= 20
+    >>> d = Dataset.from_arrays({"a": x}, y.astype(int))
+    >>> score = SeverityScore(d)(d, ["a"]).ravel()
+    >>> bool(score[y].min() > score[~y].max()), round(float(score.std()), 6)
+    (True, 1.0)
     """
 
     def __init__(

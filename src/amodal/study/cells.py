@@ -29,6 +29,10 @@ class Pattern:
         keep_one: a row never loses all that it had.
         data: fingerprint of the rows that it is drawn for.
         version: of the package.
+
+    >>> pattern = Pattern("mcar", 0.5, 0, False, data="x", version="1")
+    >>> pattern.label, pattern.id == Pattern("mcar", 0.5, 0, False, data="y", version="1").id
+    ('mcar0.5', False)
     """
 
     mechanism: str
@@ -69,6 +73,11 @@ class Fit:
         data: fingerprint of the data.
         version: of the package.
         hidden: share of the development rows whose labels are hidden.
+
+    >>> none = Pattern(NONE, 0.0, 0, False, data="x", version="1")
+    >>> one, two = (Fit("mean", "mean", {"epochs": e}, 0, 2, 5, none, "x", "1") for e in (3, 4))
+    >>> one.id[:11], one.id == two.id, one.unit
+    ('mean-s0-f2-', False, (0, 2))
     """
 
     method: str
@@ -106,7 +115,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on its test rows under one pattern of loss."""
+    """One model on its test rows under one pattern of loss.
+
+    >>> none, lost = (Pattern(m, r, 0, False, "x", "1") for m, r in ((NONE, 0.0), ("mcar", 0.5)))
+    >>> fit = Fit("mean", "mean", {}, 0, 2, 5, none, "x", "1")
+    >>> Evaluation(fit, lost).id[:19]
+    'mean-mcar0.5-s0-f2-'
+    """
 
     fit: Fit
     pattern: Pattern

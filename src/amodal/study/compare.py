@@ -45,6 +45,11 @@ class Comparison:
         complete: whether both have all the units that either has.
         margin: by how much `method` may be worse and still count as non-inferior; 0 where no margin
             was stated for this metric.
+
+    >>> worse = Interval(-0.005, -0.009, -0.001)
+    >>> told = {"at": At("mcar", 0.5), "method": "a", "other": "b", "interval": worse, "p": 0.02}
+    >>> Comparison("auroc", **told).verdict, Comparison("auroc", **told, margin=0.01).verdict
+    ('worse', 'non-inferior')
     """
 
     metric: str

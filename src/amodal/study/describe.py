@@ -57,6 +57,8 @@ def _target(data: Dataset, target: np.ndarray) -> dict[str, Any]:
     task = data.task
     if task.kind == "regression":
         return {"mean": float(target.mean()), "std": float(target.std())}
+    if task.kind == "sequence":
+        return {"texts per row": float(target.mean())}
     if task.kind == "multilabel":
         return {"positive": {c: int(target[:, k].sum()) for k, c in enumerate(task.classes)}}
     return {"counts": {c: int((target == k).sum()) for k, c in enumerate(task.classes)}}
@@ -70,7 +72,11 @@ def _split(data: Dataset) -> dict[str, int] | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this package, and what computes."""
+    """Versions of Python, this package, and what computes.
+
+    >>> versions()["amodal"] == amodal.__version__, "torch" in versions()
+    (True, True)
+    """
     found = {"python": platform.python_version(), "amodal": amodal.__version__}
     for name in ("torch", "numpy", "scipy", "scikit-learn", "lightning-fabric"):
         try:

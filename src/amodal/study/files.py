@@ -47,7 +47,16 @@ def digest(value: Any, length: int = 8) -> str:
 
 
 def digest_folder(folder: Path) -> str:
-    """A hash of the names and contents of all files below `folder`: 16 hex digits."""
+    """A hash of the names and contents of all files below `folder`: 16 hex digits.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a").write_text("x")
+    ...     one = digest_folder(Path(folder))
+    ...     _ = Path(folder, "a").rename(Path(folder, "b"))
+    ...     len(one), one == digest_folder(Path(folder))
+    (16, False)
+    """
     found = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0")
@@ -60,6 +69,13 @@ def put_file(path: Path, write: Callable[[Path], Any]) -> Path:
 
     Raises:
         StorageError: it cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "new", "a.txt")
+    ...     put_file(path, lambda part: (part.write_text("x"), print(path.exists()))).read_text()
+    False
+    'x'
     """
     part = _sibling(path)
     try:
@@ -74,7 +90,15 @@ def put_file(path: Path, write: Callable[[Path], Any]) -> Path:
 
 
 def put_folder(path: Path, write: Callable[[Path], Any]) -> Path:
-    """As `put_file` for a folder; where `path` is already there, it stays as it is."""
+    """As `put_file` for a folder; where `path` is already there, it stays as it is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for text in ("first", "second"):
+    ...         made = put_folder(Path(folder, "a"), lambda part: (part / "x").write_text(text))
+    ...     (made / "x").read_text()
+    'first'
+    """
     part = _sibling(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +115,13 @@ def put_folder(path: Path, write: Callable[[Path], Any]) -> Path:
 
 
 def put_json(path: Path, value: Mapping[str, Any]) -> Path:
-    """Writes JSON; NaN and infinities become null, as JSON has none."""
+    """Writes JSON; NaN and infinities become null, as JSON has none.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     read_json(put_json(Path(folder, "a.json"), {"low": math.nan, "at": (1, 2)}), "a test")
+    {'low': None, 'at': [1, 2]}
+    """
     text = json.dumps(_plain(value), indent=1, allow_nan=False) + "\n"
     return put_file(path, lambda part: part.write_text(text, encoding="utf-8"))
 
@@ -101,6 +131,13 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
     Raises:
         StorageError: it is missing, truncated, or no JSON object.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.json").write_text("[1]")
+    ...     read_json(Path(folder, "a.json"), "the head of a study")
+    Traceback (most recent call last):
+    amodal.errors.StorageError: the head of a study is a JSON object; a.json holds another value; ...
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -115,7 +152,16 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 
 def sweep_stale(folder: Path) -> int:
-    """Removes what killed processes of this machine left half-written; returns how many."""
+    """Removes what killed processes of this machine left half-written; returns how many.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     dead, other = Path(folder, f".a.{_HOST}.99999999.part"), Path(folder, ".a.far.1.part")
+    ...     dead.touch(), other.touch()
+    ...     sweep_stale(Path(folder)), dead.exists(), other.exists()  # of another machine: left
+    (None, None)
+    (1, False, True)
+    """
     removed = 0
     for part in folder.rglob(".*.part"):
         *_, host, pid, _ = part.name.split(".")

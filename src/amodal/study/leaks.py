@@ -38,6 +38,11 @@ class Arm:
         data: with groups (patients); the rows of both arms are the same, in the same order.
         by_group: folds keep groups whole; else they are drawn row by row.
         statistics: scales and vocabularies come from "train" rows or from "all" rows.
+
+    >>> d = Dataset.from_arrays({"a": [[1.0]]}, [1])
+    >>> Arm(d, statistics="test")
+    Traceback (most recent call last):
+    amodal.errors.SettingError: statistics come from train or all rows; got 'test'; choose one
     """
 
     data: Dataset
@@ -89,6 +94,13 @@ def cross_scores(
         like: the data whose targets and groups draw the folds; the same for both arms.
         k: folds.
         seed: of folds and learner.
+
+    >>> def knows(train, test, statistics, seed):  # 1 for a row whose patient was trained on
+    ...     return np.isin(test.group, train.group).astype(float)
+    >>> rows = {"group": np.repeat(["p", "q", "r", "s"], 10)}
+    >>> d = Dataset.from_arrays({"a": np.zeros((40, 1))}, np.arange(40) % 2, rows=rows)
+    >>> [cross_scores(Arm(d, by_group=g), knows, like=d, k=2).mean().item() for g in (True, False)]
+    [0.0, 1.0]
     """
     drawn = folds(like if arm.by_group else like.replace(group=None), k, seed=seed)
     scores = np.full(len(arm.data), np.nan)
@@ -118,6 +130,12 @@ def gain(
 
     Raises:
         DataError: the arms have other rows, or rows with other targets.
+
+    >>> y = np.arange(40) % 2
+    >>> arm = Arm(Dataset.from_arrays({"a": np.zeros((40, 1))}, y))
+    >>> found = gain(arm, arm, (np.full(40, 0.5), y.astype(float)), replicates=20)
+    >>> found.honest["auroc"].value, found.leaky["auroc"].value, found.difference["auroc"].value
+    (0.5, 1.0, 0.5)
     """
     a, b = honest.data, leaky.data
     if not np.array_equal(a.row_id, b.row_id):
@@ -155,6 +173,9 @@ def make_learner(name: str) -> Learner:
 
     The former read scales and vocabularies of the rows of the statistics and no others. A method
     scales its training rows itself; where the statistics are those of all rows, data come scaled.
+
+    >>> make_learner("logistic") is LEARNERS["logistic"], callable(make_learner("aum:contrast=0"))
+    (True, True)
     """
     return LEARNERS.get(name) or _method(name)
 

@@ -56,6 +56,12 @@ class Plan:
         focus: specs of the methods that the study is about; the others are the baselines. Empty:
             those whose name is one of this package's own methods, else the first method.
         reference: the spec that every method is compared with; empty for the first of `focus`.
+        subgroups: columns by which results are told apart: facts of the data (``"sex"``), or columns
+            of a table (``"demographics.age:18:65"``; numbers are cut at the values behind colons).
+        site: a column that says where a row comes from, in the same form; ``"group"`` for the groups
+            of the data. Where folds keep sites on one side, results are pooled over held-out sites.
+        thresholds: risks from which one would act, for binary tasks.
+        tuned: name of the file of tuned settings, which are part of `settings` already.
         margin: non-inferiority margin of the primary metric, stated before the results are known: a
             method whose difference has its whole 95% interval above -margin is "non-inferior". 0
             states none.
@@ -83,13 +89,17 @@ class Plan:
     focus: tuple[str, ...] = ()
     reference: str = ""
     margin: float = 0.0
+    subgroups: tuple[str, ...] = ()
+    site: str = ""
+    thresholds: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
+    tuned: str = ""
     unequal: tuple[str, ...] = ()
     hidden_labels: float = 0.0
     probe: bool = False
 
     def __post_init__(self) -> None:
         self._set("data", str(self.data))
-        for name in ("methods", "mechanisms", "metrics", "focus"):
+        for name in ("methods", "mechanisms", "metrics", "focus", "subgroups"):
             self._set(name, _names(name, getattr(self, name)))
         given = (self.rates,) if isinstance(self.rates, Mapping) else _many(self.rates)
         table = [isinstance(r, Mapping) or (isinstance(r, str) and "=" in r) for r in given]
@@ -98,6 +108,8 @@ class Plan:
         self._set("unequal", tuple(dict.fromkeys(map(rates_text, tables))))
         rates = [check_fraction("an absence rate", r) for r in plain]
         self._set("rates", tuple(sorted(set(rates))))
+        risks = [check_fraction("a threshold", t) for t in _many(self.thresholds)]
+        self._set("thresholds", tuple(sorted(set(risks))))
         seeds = range(self.seeds) if isinstance(self.seeds, int) else _many(self.seeds)
         self._set("seeds", tuple(_whole("a seed", s, 0) for s in seeds))
         self._set("folds", _whole("the number of folds", self.folds, 0))
@@ -119,12 +131,14 @@ class Plan:
         for name in ("methods", "rates", "seeds"):
             if not getattr(self, name) and not (name == "rates" and self.unequal):
                 raise SettingError(f"a study needs at least one of {name}; got none; name one")
-        for name in ("methods", "mechanisms", "seeds", "focus"):
+        for name in ("methods", "mechanisms", "seeds", "focus", "subgroups"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise SettingError(f"the {name} of a study differ; some repeat; name each once")
         if (max(self.rates, default=0) > 0 or self.unequal) and not self.mechanisms:
             raise SettingError("a rate above 0 needs a mechanism; got none; name one (mcar)")
+        if not all(0 < t < 1 for t in self.thresholds):
+            raise SettingError("a threshold lies between 0 and 1, without the ends; change it")
         if self.absent_at not in ABSENT_AT:
             raise unknown_name("absent_at", self.absent_at, ABSENT_AT)
         for spec in (*self.focus, *filter(None, [self.reference])):

@@ -39,6 +39,10 @@ class Scores:
         seeds: ``Float64[S]`` its value for each seed, out-of-fold predictions put together.
         samples: ``Float64[B]`` replicates of their mean.
         rows: test rows, over all seeds.
+
+    >>> scores = Scores(METRICS["auroc"], np.array([0.7, 0.9]), np.array([0.6, 0.8, 1.0]), rows=50)
+    >>> round(scores.value, 2), round(scores.spread, 3)  # sqrt(2) / 10
+    (0.8, 0.141)
     """
 
     metric: Metric
@@ -64,7 +68,18 @@ class Scores:
 
 
 def concatenate(cells: Sequence[Cell]) -> Predicted:
-    """The predictions of several cells of one method, one after the other."""
+    """The predictions of several cells of one method, one after the other.
+
+    >>> from types import SimpleNamespace
+    >>> from amodal.types import Task
+    >>> def cell(row, probability):
+    ...     arrays = np.array([row]), np.ones(1), {"probability": np.array([probability])}
+    ...     p = Predicted(Task("binary"), ("a",), *arrays, np.zeros((1, 1)))
+    ...     return SimpleNamespace(predicted=p)
+    >>> both = concatenate([cell("p", 0.2), cell("q", 0.7)])
+    >>> both.row_id.tolist(), both.outputs["probability"].tolist(), both.group
+    (['p', 'q'], [0.2, 0.7], None)
+    """
     parts = [c.predicted for c in cells]
     first = parts[0]
 

@@ -35,6 +35,11 @@ class Predicted:
         reliability: ``Float64[n, m]``, 0 where absent; None where the method has none.
         reliance: as `reliability`.
         conflict: ``Float64[n]`` or None.
+
+    >>> arrays = np.array(["p", "q"]), np.ones(2), {"probability": np.array([0.2, 0.7])}
+    >>> p = Predicted(Task("binary"), ("a", "b"), *arrays, np.array([[0, 1], [2, 0]]))
+    >>> p.present.tolist(), p.unit.tolist()
+    ([[True, False], [False, True]], ['p', 'q'])
     """
 
     task: Task
@@ -93,6 +98,14 @@ def write_predictions(path: Path, predicted: Predicted) -> Path:
 
     Raises:
         StorageError: it cannot be written.
+
+    >>> import pyarrow.parquet as pq
+    >>> from tempfile import TemporaryDirectory
+    >>> arrays = np.array(["p"]), np.ones(1), {"probability": np.array([0.2])}
+    >>> p = Predicted(Task("binary"), ("labs",), *arrays, np.array([[2]]), conflict=np.array([0.1]))
+    >>> with TemporaryDirectory() as folder:
+    ...     pq.read_table(write_predictions(Path(folder, "p.parquet"), p)).to_pylist()
+    [{'row_id': 'p', 'target': 1.0, 'probability': 0.2, 'absence_labs': 2, 'conflict': 0.1}]
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -122,6 +135,14 @@ def read_predictions(path: Path, task: Task, names: Sequence[str]) -> Predicted:
 
     Raises:
         StorageError: the file is missing, truncated, or of another task or data set.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> arrays = np.array(["p"]), np.ones(1), {"probability": np.array([0.2])}
+    >>> p = Predicted(Task("binary"), ("labs",), *arrays, np.array([[2]]))
+    >>> with TemporaryDirectory() as folder:
+    ...     found = read_predictions(write_predictions(Path(folder, "p"), p), p.task, p.names)
+    >>> found.outputs["probability"].tolist(), found.present.tolist(), found.reliability
+    ([0.2], [[False]], None)
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -34,7 +34,17 @@ FORMAT = {"format": "amodal-study", "version": 1}
 def write_head(
     folder: Path, plan: Plan, jobs: Sequence[Job], *, description: Mapping[str, Any]
 ) -> None:
-    """Writes ``study.json`` and the description of the data (`describe_data`)."""
+    """Writes ``study.json`` and the description of the data (`describe_data`).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.study.cells import expand
+    >>> plan = Plan("builtin:digits", ("mean",), rates=(0, 0.5))
+    >>> jobs = expand(plan, {"mean": ("mean", {})}, data="x", version="1")
+    >>> with TemporaryDirectory() as folder:
+    ...     write_head(Path(folder), plan, jobs, description={"fingerprint": "x"})
+    ...     sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*.json"))
+    ['data/x.json', 'study.json']
+    """
     fingerprint = description["fingerprint"]
     put_json(folder / "data" / f"{fingerprint}.json", description)
     cells = {
@@ -129,7 +139,16 @@ def failure_line(error: Exception) -> str:
 
 
 def write_failure(where: Path, fit: Fit, error: Exception) -> str:
-    """Writes ``<where>.failed.json``: what went wrong, in one line, and at which line of code."""
+    """Writes ``<where>.failed.json``: what went wrong, in one line, and at which line of code.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.study.cells import Pattern
+    >>> fit = Fit("mean", "mean", {}, 0, 0, 0, Pattern("none", 0.0, 0, False, "x", "1"), "x", "1")
+    >>> with TemporaryDirectory() as folder:
+    ...     told = write_failure(Path(folder, "mean-s0"), fit, ValueError("no rows\\nmore"))
+    ...     told, [p.name for p in Path(folder).iterdir()]
+    ('ValueError: no rows', ['mean-s0.failed.json'])
+    """
     trace, at = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -147,10 +166,23 @@ def write_failure(where: Path, fit: Fit, error: Exception) -> str:
 
 
 def clear_failure(where: Path) -> None:
-    """Removes the record of an earlier failure."""
+    """Removes the record of an earlier failure.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     failure_path(Path(folder, "mean-s0")).touch()
+    ...     for _ in range(2):  # also where there is none
+    ...         clear_failure(Path(folder, "mean-s0"))
+    ...     list(Path(folder).iterdir())
+    []
+    """
     failure_path(where).unlink(missing_ok=True)
 
 
 def failure_path(where: Path) -> Path:
-    """Where it is recorded that a fit or an evaluation failed."""
+    """Where it is recorded that a fit or an evaluation failed.
+
+    >>> failure_path(Path("fits", "mean-s0-f0")).name
+    'mean-s0-f0.failed.json'
+    """
     return where.with_name(f"{where.name}.failed.json")

@@ -228,6 +228,15 @@ def read_results(folder: str | Path) -> Results:
 
     Raises:
         StorageError: it is no study's folder, or a file in it cannot be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from amodal.study.records import write_head
+    >>> with TemporaryDirectory() as folder:
+    ...     plan = Plan("builtin:digits", ("mean",))
+    ...     write_head(Path(folder), plan, [], description={"fingerprint": "x"})
+    ...     results = read_results(folder)
+    >>> results.plan.methods, results.expected, results.cells
+    (('mean',), 0, ())
     """
     folder = Path(folder)
     if not (folder / "study.json").exists():

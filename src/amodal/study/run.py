@@ -6,6 +6,7 @@ Layout of a study's folder::
     data/<fingerprint>.json  what the data consist of
     shifts/<id>.parquet      which pairs were lost or made worse: one per mechanism, rate and seed
     fits/<id>/               a fitted model (`amodal.load` reads it) and fit.json
+    cohort/<id>.*            columns by which results are told apart, and characteristics of the rows
     evaluations/<id>.json    metrics of one model under one pattern of loss; names its fit
     predictions/<id>.parquet the predictions behind them
     probes/<fit>.json        what the reliability of a fitted model is worth, where the plan asks
@@ -21,8 +22,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import amodal
 from amodal.data.source import open_dataset
+from amodal.data.splits import assign_splits
 from amodal.errors import SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
@@ -30,6 +34,7 @@ from amodal.model import Model
 from amodal.settings import parse_method, resolve_settings
 from amodal.shifts import NoShift, Shift, drawable, parse_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings, points
+from amodal.study.cohort import cohort_columns, write_cohort
 from amodal.study.describe import describe_data
 from amodal.study.engines import backend, check_engine
 from amodal.study.files import read_json, sweep_stale
@@ -38,7 +43,7 @@ from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, failure_path, write_head
 from amodal.study.work import Done, pattern_path, probe_path, run_job
 
-__all__ = ["RERUN", "Outcome", "Progress", "run_study"]
+__all__ = ["RERUN", "Outcome", "Progress", "absence_shift", "check_plan", "run_study"]
 
 RERUN = ("missing", "failed", "all")
 """Which cells a run of a study runs: see `run_study`."""
@@ -57,6 +62,9 @@ class Outcome:
         ran: evaluations finished by this run.
         failed: (cell, one line) of those that did not work.
         left: evaluations that failed in an earlier run and were not tried again.
+
+    >>> Outcome(Path("study"), 10, 3, (("mean-s0", "no rows"),), left=2).skipped
+    4
     """
 
     folder: Path
@@ -110,7 +118,7 @@ def run_study(
     check_engine(engine)
     folder = _open_folder(Path(out))
     data = open_dataset(plan.data)
-    models = _check(plan, data)
+    models = check_plan(plan, data)
     with locked(folder):
         return _run(plan, folder, data, models=models, rerun=rerun, engine=engine, told=progress)
 
@@ -130,6 +138,7 @@ def _run(
     jobs = expand(plan, models, data=fingerprint, version=version, names=data.names)
     sweep_stale(folder)
     write_head(folder, plan, jobs, description=describe_data(data))
+    write_cohort(folder, plan, data, parts=_parts(plan, data))
     _draw_patterns(folder, data, jobs)
     if rerun == "all":
         _forget(folder, jobs)
@@ -146,6 +155,15 @@ def _run(
         failed += [(done.cell, done.error)] if done.error else []
         report(finished + ran, cells, done.describe())
     return Outcome(folder, cells, ran, tuple(failed), left)
+
+
+def _parts(plan: Plan, data: Any) -> dict[str, Any] | None:
+    """Rows of development and test under the first seed; None under folds, where all are both."""
+    if plan.folds > 1:
+        return None
+    parts = assign_splits(data, seed=plan.seeds[0])
+    test = parts.pop("test")
+    return {"development": np.concatenate(list(parts.values())), "test": test}
 
 
 def _open_folder(folder: Path) -> Path:
@@ -167,10 +185,15 @@ def _open_folder(folder: Path) -> Path:
     return folder
 
 
-def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+def check_plan(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     """Everything a plan names exists; spec -> (method, resolved settings)."""
     if data.task is None or not data.labelled.any():
         raise SettingError("a study needs data with a target; these have none; prepare others")
+    if data.task.kind == "sequence":
+        raise SettingError(
+            "a study compares predictions of classes, labels and values; the task of these data is "
+            "a sequence; use `amodal train` and `amodal evaluate`"
+        )
     select(data.task.kind, plan.metrics or None)
     losses = points(plan, data.names) or [(m, 0.0) for m in plan.mechanisms]
     for mechanism, rate in losses:
@@ -179,6 +202,7 @@ def _check(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
                 f"the mechanisms of a study change the data; {mechanism!r} does not; rate 0 is the "
                 "data as they are"
             )
+    cohort_columns(plan, data)
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]
@@ -203,6 +227,16 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
+def absence_shift(pattern: Pattern) -> Any:
+    """The shift that a pattern names, in a form that draws.
+
+    Raises:
+        SettingError, UnknownNameError: the mechanism has no meaning.
+        DataError: it draws nothing.
+    """
+    return drawable(_shift(pattern))
+
+
 def _shift(pattern: Pattern) -> Shift:
     """The shift of a pattern.
 
@@ -218,7 +252,7 @@ def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
     for pattern in sorted((p for p in wanted if not p.is_none), key=lambda p: p.id):
         path = pattern_path(folder, pattern)
         if not path.exists():
-            drawable(_shift(pattern)).draw(data).save(path)
+            absence_shift(pattern).draw(data).save(path)
 
 
 def _unfinished(folder: Path, job: Job, rerun: str) -> Job:

@@ -79,6 +79,13 @@ def smooth_calibration(
         The curve; None with fewer than 20 rows, ten of an outcome, or two distinct predictions.
 
     Reference: Van Calster et al., 2016, "A calibration hierarchy for risk models was defined".
+
+    >>> y, p = np.repeat([0, 1], 10), np.linspace(0.1, 0.9, 20)
+    >>> smooth_calibration(y[1:], p[1:], unit=np.arange(19)) is None  # nine of an outcome
+    True
+    >>> curve = smooth_calibration(y, p, unit=np.arange(20))
+    >>> bool((curve.low <= curve.y).all() and (curve.y <= curve.high).all())
+    True
     """
     rarer = min(y.sum(), (1 - y).sum())
     if len(y) < 2 * SMALLEST or rarer < SMALLEST or len(np.unique(p)) < 2:

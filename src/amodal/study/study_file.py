@@ -9,6 +9,7 @@ from typing import Any
 
 from amodal.errors import SettingError, StorageError
 from amodal.study.plan import Plan
+from amodal.study.tuned import with_tuned
 
 __all__ = ["read_study_file"]
 
@@ -25,6 +26,7 @@ def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) 
         rates = [0, 0.5]
         metrics = ["accuracy", "log_loss"]
         margin = 0.01
+        tuned = "tuned/tuned.toml"      # of `amodal tune`, seen from the file; may be left out
 
         [settings.neural]
         epochs = 20
@@ -37,6 +39,13 @@ def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) 
         StorageError: the file cannot be read.
         SettingError: it is no TOML, a value has no meaning, or a field that a plan needs lacks.
         UnknownNameError: a field that plans do not have, with the nearest known name.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "s.toml").write_text('data = "builtin:digits"\\nmethods = ["mean"]\\n')
+    ...     plan = read_study_file(Path(folder, "s.toml"), {"rates": [0, 0.2]})
+    >>> plan.methods, plan.rates
+    (('mean',), (0.0, 0.2))
     """
     path = Path(path)
     try:
@@ -53,8 +62,13 @@ def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) 
     if isinstance(where, str) and not where.startswith("builtin:"):
         fields["data"] = str(path.parent / where)
     changes = dict(changes or {})
+    tuned = fields.pop("tuned", None)
+    if tuned is not None and not isinstance(tuned, str):
+        raise SettingError(f"tuned names a file; got {tuned!r}; write a path in quotes")
+    tuned = changes.pop("tuned", path.parent / tuned if tuned else None)
     settings = _merged(fields.get("settings", {}), changes.pop("settings", {}))
-    return Plan.from_json({**fields, "settings": settings, **changes})
+    plan = Plan.from_json({**fields, "settings": settings, **changes})
+    return with_tuned(plan, tuned) if tuned else plan
 
 
 def _merged(ours: Any, theirs: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -87,7 +87,15 @@ def _deviation(samples: np.ndarray) -> float:
 
 
 def comparison_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
-    """One dict per comparison."""
+    """One dict per comparison.
+
+    >>> from amodal.metrics import Interval
+    >>> from amodal.study.results import At
+    >>> mean = Comparison("auroc", At("mcar", None), "a", "b", Interval(0.02, 0.01, 0.03), p=0.01)
+    >>> row = comparison_rows([mean])[0]
+    >>> row["rate"], row["difference"], row["verdict"], row["margin"]
+    ('mean over rates', 0.02, 'better', None)
+    """
     return [
         {
             "metric": c.metric,
@@ -114,6 +122,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
     Raises:
         StorageError: it cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_csv(Path(folder, "a.csv"), [{"n": None, "low": math.nan, "value": 1 / 3}])
+    ...     print(path.read_text())
+    n,low,value
+    ,,0.333333
     """
 
     def write(part: Path) -> None:

@@ -26,7 +26,17 @@ from amodal.study.plan import Plan
 from amodal.study.predictions import Predicted
 from amodal.study.records import clear_failure, write_evaluation, write_failure
 
-__all__ = ["Done", "lost_pairs", "pattern_path", "probe_path", "run_job", "split_rows", "under"]
+__all__ = [
+    "Done",
+    "development_rows",
+    "lost_pairs",
+    "one_thread",
+    "pattern_path",
+    "probe_path",
+    "run_job",
+    "split_rows",
+    "under",
+]
 
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -49,7 +59,12 @@ class Done:
 
 
 def pattern_path(folder: Path, pattern: Pattern) -> Path:
-    """Where a pattern of loss is kept."""
+    """Where a pattern of loss is kept.
+
+    >>> pattern = Pattern("mcar", 0.5, 0, False, data="x", version="1")
+    >>> pattern_path(Path("study"), pattern).name == f"{pattern.id}.parquet"
+    True
+    """
     return folder / "shifts" / f"{pattern.id}.parquet"
 
 
@@ -63,19 +78,32 @@ def split_rows(data: Dataset, fit: Fit) -> tuple[Dataset, Dataset]:
 
     One split per seed as `assign_splits` draws it, or fold `fit.fold` of `folds`: both depend on
     the data, the seed and the fold alone.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((20, 1))}, [0, 1, np.nan, 1] * 5)
+    >>> none = Pattern("none", 0.0, 0, False, "x", "1")
+    >>> test = [split_rows(d, Fit("mean", "mean", {}, 0, f, 4, none, "x", "1"))[1] for f in range(4)]
+    >>> rows = np.concatenate([part.row_id for part in test])
+    >>> len(rows), len(set(rows))  # every labelled row is tested once
+    (15, 15)
     """
-    if fit.folds > 1:
-        train, test = folds(data, fit.folds, seed=fit.seed)[fit.fold]
-        development = data.take(train).replace(split=None)
-    else:
-        parts = assign_splits(data, seed=fit.seed)
-        test = parts.pop("test")
-        label = np.full(len(data), "", dtype="<U12")
-        for name, rows in parts.items():
-            label[rows] = name
-        kept = np.flatnonzero(label != "")
-        development = data.take(kept).replace(split=label[kept])
+    development, test = development_rows(data, seed=fit.seed, fold=fit.fold, parts=fit.folds)
     return development, data.take(test[data.labelled[test]])
+
+
+def development_rows(
+    data: Dataset, *, seed: int, fold: int = 0, parts: int = 0
+) -> tuple[Dataset, np.ndarray]:
+    """(development rows; positions of the test rows) of fold `fold` of `parts`, or of one split."""
+    if parts > 1:
+        train, test = folds(data, parts, seed=seed)[fold]
+        return data.take(train).replace(split=None), test
+    drawn = assign_splits(data, seed=seed)
+    test = drawn.pop("test")
+    label = np.full(len(data), "", dtype="<U12")
+    for name, rows in drawn.items():
+        label[rows] = name
+    kept = np.flatnonzero(label != "")
+    return data.take(kept).replace(split=label[kept]), test
 
 
 def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Done]:
@@ -86,7 +114,7 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
     """
     started = time.perf_counter()
     where = folder / "fits" / job.fit.id
-    with _one_thread():
+    with one_thread():
         try:
             development, test = split_rows(data, job.fit)
             model = _fitted(folder, job.fit, development, data=data)
@@ -112,7 +140,7 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums come out the same whatever the number of jobs and cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -247,7 +275,13 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
-    """``Bool[n, m]``: the pairs of `data` that `pattern` loses, joined by row id and name."""
+    """``Bool[n, m]``: the pairs of `data` that `pattern` loses, joined by row id and name.
+
+    >>> d = Dataset.from_arrays({"a": np.zeros((2, 1))}, rows={"row_id": ["p", "q"]})
+    >>> pattern = LossPattern.measure(d, np.array([[True], [False]]), requested=0.5)
+    >>> lost_pairs(pattern, d[::-1]).tolist()
+    [[False], [True]]
+    """
     columns = [pattern.names.index(name) for name in data.names]
     return pattern.lost[_places(pattern.row_id, data.row_id)][:, columns]
 

@@ -25,6 +25,13 @@ def write_atomic(path: Path, content: bytes) -> None:
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for content in (b"one", b"two"):
+    ...         write_atomic(Path(folder, "a"), content)
+    ...     [(path.name, path.read_bytes()) for path in Path(folder).iterdir()]
+    [('a', b'two')]
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -43,7 +50,15 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def save_checkpoint(folder: Path, epoch: int, tensors: dict[str, Tensor], facts: dict) -> None:
-    """Stores the state of a training run after `epoch`; the one before is removed last."""
+    """Stores the state of a training run after `epoch`; the one before is removed last.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for epoch in (1, 2):
+    ...         save_checkpoint(Path(folder), epoch, {"w": torch.ones(1)}, {"best": 0.5})
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['checkpoint.json', 'epoch-00002.safetensors']
+    """
     name = f"epoch-{epoch:05d}.safetensors"
     whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     write_atomic(folder / name, save(whole))
@@ -59,6 +74,14 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
     Raises:
         CheckpointError: it is of another program or version, or truncated.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     nothing = load_checkpoint(Path(folder))
+    ...     save_checkpoint(Path(folder), 2, {"w": torch.ones(1)}, {"best": 0.5})
+    ...     tensors, facts = load_checkpoint(Path(folder))
+    >>> nothing, tensors["w"].tolist(), facts["epoch"], facts["best"]
+    (None, [1.0], 2, 0.5)
     """
     path = folder / "checkpoint.json"
     if not path.exists():
@@ -83,7 +106,15 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
 
 
 def clear_checkpoint(folder: Path) -> None:
-    """Removes the checkpoint of a run that has ended."""
+    """Removes the checkpoint of a run that has ended.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_checkpoint(Path(folder, "run"), 1, {"w": torch.ones(1)}, {})
+    ...     clear_checkpoint(Path(folder, "run"))
+    ...     Path(folder, "run").exists()
+    False
+    """
     for path in [folder / "checkpoint.json", *folder.glob("epoch-*.safetensors")]:
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):

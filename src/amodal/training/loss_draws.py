@@ -18,6 +18,14 @@ def lose_at_random(batch: Batch, mean_rate: float, generator: torch.Generator) -
         batch: training rows; unchanged.
         mean_rate: in [0, .5]; 0 returns `batch` itself.
         generator: randomness, on the CPU.
+
+    >>> from amodal.values import Values
+    >>> values = Values({"value": torch.zeros(100, 1)}, None, torch.arange(100))
+    >>> absence = torch.zeros(100, 2, dtype=torch.int8)
+    >>> batch = Batch(("a", "b"), {"a": values, "b": values}, absence)
+    >>> lost = lose_at_random(batch, 0.5, torch.Generator().manual_seed(0))
+    >>> bool(lost.lost.any()), bool(lost.present.any(1).all())  # no row loses all it has
+    (True, True)
     """
     if mean_rate == 0:
         return batch

@@ -176,7 +176,11 @@ class Run:
             return math.nan, torch.zeros(0)
         known = self.valid.rows(self.valid.labelled.nonzero()[:, 0])
         found = predict_batches(self.evaluated, known)
-        value = float(self.monitor(known.target.cpu().double().numpy(), found.outputs()))
+        outputs = found.outputs(known.target)
+        value = float(self.monitor(found.answers(known.target), outputs))
+        if found.task.kind == "sequence" and self.monitor.name == found.task.monitor:
+            tokens = outputs["reference_tokens"]
+            return value, torch.as_tensor(-outputs["reference_log_prob"] / tokens.mean())
         if known.target.ndim > 1 or self.monitor.name != self.method.task.monitor:
             return value, torch.zeros(0)
         return value, -found.task.dist(found.params).log_prob(known.target).cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from amodal.errors import SettingError
+from amodal.errors import SettingError, at_least
 
 __all__ = ["PRECISIONS", "TrainSettings"]
 
@@ -37,6 +37,15 @@ class TrainSettings:
         monitor: validation metric that is watched; empty for the task's own.
         unlabelled: rows without a label take part, in the terms of the loss that need none.
         precision: ``32``, ``64`` or ``bf16`` (mixed).
+
+    Raises:
+        SettingError: a value out of its range.
+
+    >>> TrainSettings(lose=0.5).lose
+    0.5
+    >>> TrainSettings(lose=0.6)
+    Traceback (most recent call last):
+    amodal.errors.SettingError: lose must lie between 0 and 0.5; got 0.6; change it
     """
 
     epochs: int = 0
@@ -53,11 +62,7 @@ class TrainSettings:
     precision: str = "32"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 0:
-                raise SettingError(
-                    f"{name} must be at least 0; got {getattr(self, name)}; change it"
-                )
+        at_least(0, epochs=self.epochs, batch_size=self.batch_size)
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
                 raise SettingError(f"{name} must be positive; got {getattr(self, name)}; change it")

@@ -78,6 +78,17 @@ def muse_candidates(patient: ibis.Table) -> ibis.Table:
 
     Adds `next_days`: days of 24 hours, rounded down, from this unit stay's start to the start of
     the next one of the same hospital stay (by unitvisitnumber, among all stays); null without one.
+
+    Args:
+        patient: patientunitstayid, patienthealthsystemstayid, hospitaladmitoffset,
+            unitdischargeoffset, unitvisitnumber, age.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"patientunitstayid": [1, 2, 3, 4], "unitvisitnumber": [1, 1, 1, 1]}
+    >>> t |= {"patienthealthsystemstayid": [1, 2, 3, 4], "hospitaladmitoffset": [0, 0, 0, 0]}
+    >>> t |= {"unitdischargeoffset": [719, 720, 14_400, 14_401], "age": ["40", "18", "89", "40"]}
+    >>> [x["removed_by"] for x in tried(muse_candidates, t)]
+    ['unit stay under 720 minutes', None, None, 'unit stay over 14,400 minutes']
     """
     t = ages(patient)
     start = -t.hospitaladmitoffset
@@ -100,7 +111,14 @@ def _muse_checks(t: ibis.Table) -> tuple[ibis.BooleanValue, ...]:
 
 
 def muse_keeps(t: ibis.Table) -> ibis.BooleanValue:
-    """Whether the rules of muse would keep a stay: unitdischargeoffset, years, over_89."""
+    """Whether the rules of muse would keep a stay: unitdischargeoffset, years, over_89.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"unitdischargeoffset": [719, 720, 720], "years": [40, 18, 90], "k": [0, 1, 2]}
+    >>> rule = lambda t: t.select("k", kept=muse_keeps(t))
+    >>> [x["kept"] for x in tried(rule, t | {"over_89": [False, False, True]})]
+    [False, True, False]
+    """
     short, long, age = _muse_checks(t)
     return ~(short | long | age)
 
@@ -110,6 +128,14 @@ def mortality_candidates(patient: ibis.Table) -> ibis.Table:
 
     Who leaves or dies at minute 720 itself is not in the unit any more. How long the stay lasts
     after it plays no part.
+
+    Args:
+        patient: unitdischargeoffset (minutes), age.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"age": ["17", "18", "18", "> 89"], "unitdischargeoffset": [721, 720, 721, 99_999]}
+    >>> [x["removed_by"] for x in tried(mortality_candidates, t)]
+    ['age unknown or under 18', 'not in the unit any more after 12 hours', None, None]
     """
     t = ages(patient)
     checks = (
@@ -127,6 +153,20 @@ def merged_stays(patient: ibis.Table) -> ibis.Table:
     has ended belongs to the same stay. Stepdown units are no intensive care: they are stays of
     their own, and neither merge nor part others. Adds `start` and `stop`, minutes of the hospital
     stay, and `icu`.
+
+    Args:
+        patient: patientunitstayid, patienthealthsystemstayid, hospitaladmitoffset,
+            unitdischargeoffset, unitvisitnumber, unitstaytype.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"patientunitstayid": [1, 2, 3], "hospitaladmitoffset": [0, -460, -921]}
+    >>> t |= {"patienthealthsystemstayid": [5] * 3, "unitdischargeoffset": [100, 100, 100]}
+    >>> t |= {"unitvisitnumber": [1, 2, 3], "unitstaytype": ["admit", "transfer", "readmit"]}
+    >>> for x in tried(merged_stays, t):  # 360 minutes between 1 and 2, 361 between 2 and 3
+    ...     print(x["patientunitstayid"], x["start"], x["stop"], x["block"])
+    1 0 100 2
+    2 460 560 2
+    3 921 1021 3
     """
     import ibis
 
@@ -158,6 +198,19 @@ def readmission_candidates(patient: ibis.Table) -> ibis.Table:
     A stay has the facts of its last unit stay and the start of its first. Kept: adults who left
     the unit alive. Adds `begin`, `end` (minutes of the hospital stay), `merged` (unit stays) and
     `next_start`, the start of the next stay in intensive care of the same hospital stay.
+
+    Args:
+        patient: as `merged_stays`, with age and unitdischargestatus.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"patientunitstayid": [1, 2, 3], "hospitaladmitoffset": [0, -460, -921]}
+    >>> t |= {"patienthealthsystemstayid": [5] * 3, "unitdischargeoffset": [100, 100, 100]}
+    >>> t |= {"unitvisitnumber": [1, 2, 3], "unitstaytype": ["admit", "transfer", "readmit"]}
+    >>> t |= {"age": ["40"] * 3, "unitdischargestatus": ["Alive", "Alive", "Expired"]}
+    >>> for x in tried(readmission_candidates, t):
+    ...     print(x["patientunitstayid"], x["begin"], x["end"], x["next_start"], x["removed_by"])
+    2 0 560 921 None
+    3 921 1021 None not known to have left the unit alive
     """
     t = merged_stays(ages(patient))
     begin = t.group_by("block").agg(begin=t.start.min(), merged=t.count().cast("int64"))

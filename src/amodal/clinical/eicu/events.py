@@ -79,6 +79,24 @@ def muse_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     """The last 50 diagnoses, treatments and drugs with an offset under 720 minutes; minutes.
 
     Equal events (kind, name, time) of a row count once. Cancelled orders count too.
+
+    Args:
+        members: patientunitstayid, row, until (minute).
+        tables: raw tables.
+
+    Returns:
+        row, time, kind (position in `KINDS`), seq, code
+
+    >>> from amodal.clinical.duck import tried
+    >>> member = {"patientunitstayid": [1], "row": [0], "until": [720]}
+    >>> ill = {"patientunitstayid": [1, 1], "diagnosisoffset": [719, 720]}
+    >>> ill |= {"diagnosisstring": ["a", "b"]}
+    >>> act = {"patientunitstayid": [1], "treatmentoffset": [0], "treatmentstring": ["c"]}
+    >>> drug = {"patientunitstayid": [1], "drugstartoffset": [-5], "drugname": ["d"]}
+    >>> def rule(member, *tables):
+    ...     return muse_codes(member, CodeTables(*tables)).select("time", "code")
+    >>> [tuple(x.values()) for x in tried(rule, member, ill, act, drug)]
+    [(-5.0, 'd'), (0.0, 'c'), (719.0, 'a')]
     """
     parts = []
     for kind, (table, offset, name) in enumerate(
@@ -105,6 +123,21 @@ def clean_codes(
         members: patientunitstayid, row, shift, until.
         tables: raw tables.
         leaks: "stored": a drug counts from its start; "coded": diagnoses entered later count too.
+
+    Returns:
+        row, time, kind (position in `KINDS`), seq, code
+
+    >>> from amodal.clinical.duck import tried
+    >>> member = {"patientunitstayid": [1], "row": [0], "shift": [0], "until": [720]}
+    >>> ill = {"patientunitstayid": [1, 1], "diagnosisoffset": [720, 721]}
+    >>> ill |= {"diagnosisstring": ["a", "b"]}
+    >>> act = {"patientunitstayid": [1], "treatmentoffset": [0], "treatmentstring": ["c"]}
+    >>> drug = {"patientunitstayid": [1, 1], "drugname": ["d", "e"], "drugstartoffset": [0, 0]}
+    >>> drug |= {"drugorderoffset": [60, 721], "drugordercancelled": ["No", "No"]}
+    >>> def rule(member, *tables):
+    ...     return clean_codes(member, CodeTables(*tables)).select("time", "code")
+    >>> [tuple(x.values()) for x in tried(rule, member, ill, act, drug)]  # b, e: a minute too late
+    [(0.0, 'c'), (1.0, 'd'), (12.0, 'a')]
     """
     import ibis
 
@@ -133,8 +166,21 @@ def clean_codes(
 
 
 def muse_labs(members: ibis.Table, lab: ibis.Table) -> ibis.Table:
-    """Values with an offset of at most 720 minutes, the last 50 points in time: row, time
-    (minutes), labname, value."""
+    """Values with an offset of at most 720 minutes, the last 50 points in time.
+
+    Args:
+        members: patientunitstayid, row, until (minute).
+        lab: raw.
+
+    Returns:
+        row, time (minutes), labname, value
+
+    >>> from amodal.clinical.duck import tried
+    >>> lab = {"patientunitstayid": [1, 1], "labname": ["pH", "pH"], "labresult": [7.2, 7.4]}
+    >>> lab |= {"labresultoffset": [720, 721]}
+    >>> tried(muse_labs, {"patientunitstayid": [1], "row": [0], "until": [720]}, lab)
+    [{'row': 0, 'labname': 'pH', 'time': 720.0, 'value': 7.2}]
+    """
     t = lab.inner_join(members, "patientunitstayid")
     t = t.filter(t.labresult.notnull() & t.labname.notnull() & (t.labresultoffset <= t.until))
     t = t.select("row", "labname", time=t.labresultoffset.cast("float64"), value="labresult")
@@ -149,6 +195,22 @@ def clean_labs(
     A value counts from its last revision (labresultrevisedoffset) or its result, whichever is
     later (from its result, if not `stored`: a leak), from 24 hours before the row begins; one
     without both offsets is not known.
+
+    Args:
+        members: patientunitstayid, row, shift, until.
+        lab: raw.
+        items: `item_lines` of labs.
+        stored: False lets a leak in: values count from their result on.
+
+    >>> from amodal.clinical.duck import tried
+    >>> member = {"patientunitstayid": [1], "row": [0], "shift": [0], "until": [720]}
+    >>> lab = {"patientunitstayid": [1] * 3, "labname": ["pH"] * 3, "labresult": [7.1, 7.2, 7.3]}
+    >>> lab |= {"labresultoffset": [-1440, -1441, 0], "labresultrevisedoffset": [720, 0, 721]}
+    >>> item = {"item": ["pH"], "unit": [""], "concept": [0], "factor": [1.0], "offset": [0.0]}
+    >>> item |= {"low": [6.5], "high": [8.0]}
+    >>> found = tried(clean_labs, member, lab | {"labmeasurenamesystem": [""] * 3}, item)
+    >>> [(x["value"], x["time"]) for x in found]  # taken a minute too early, revised a minute too late
+    [(7.1, 12.0)]
     """
     import ibis
 
@@ -165,7 +227,17 @@ def clean_labs(
 
 
 def kept_labs(t: ibis.Table) -> ibis.Table:
-    """The values that no rule dropped, at the last 128 points in time of each row."""
+    """The values that no rule dropped, at the last 128 points in time of each row.
+
+    Args:
+        t: what `clean_labs` returns.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0] * 130, "time": list(range(130)), "concept": [0] * 130, "value": [7.0] * 130}
+    >>> found = tried(kept_labs, t | {"fate": ["kept"] * 129 + ["out of range"]})
+    >>> len(found), found[0]["time"], found[-1]["time"]  # of 129 that are kept the first goes
+    (128, 1, 128)
+    """
     return last_times(t.filter(t.fate == "kept").drop("fate"), LAST_STEPS)
 
 
@@ -181,6 +253,16 @@ def clean_vitals(
         members: patientunitstayid, row, shift, until.
         tables: "vitalPeriodic" and, where there is one, "vitalAperiodic".
         concepts: of modality vitals.
+
+    >>> from amodal.clinical.concepts import parse_concepts
+    >>> from amodal.clinical.duck import tried
+    >>> own = parse_concepts('[vitals.pulse]\\nunit = "1"\\nrange = [10, 300]\\neicu = ["v.heartrate"]')
+    >>> member = {"patientunitstayid": [1], "row": [0], "shift": [0], "until": [720]}
+    >>> seen = {"patientunitstayid": [1] * 4, "observationoffset": [0, 30, 59, 60]}
+    >>> def rule(member, table):
+    ...     return clean_vitals(member, {"v": table}, own)
+    >>> [(x["time"], x["value"]) for x in tried(rule, member, seen | {"heartrate": [80, 90, 999, 70]})]
+    [(0.5, 85.0), (1.0, 70.0)]
     """
     parts = []
     for name, table in tables.items():
@@ -244,6 +326,21 @@ def apache(members: ibis.Table, table: ibis.Table) -> ibis.Table:
     -1 means missing; a stay of which more than half of the 24 variables are missing has no line.
     eyes, motor and verbal are one column for each score; the one of the score is 1, the others 0,
     all are missing where it is.
+
+    Args:
+        members: patientunitstayid, row.
+        table: apacheApsVar.
+
+    >>> from amodal.clinical.duck import tried
+    >>> def line(missing):  # all variables 1, but the last ones missing
+    ...     known = [1.0] * (len(APACHE_COLUMNS) - missing) + [-1.0] * missing
+    ...     return {c: [x] for c, x in zip(APACHE_COLUMNS, known)} | {"patientunitstayid": [1]}
+    >>> member = {"patientunitstayid": [1], "row": [0]}
+    >>> [len(tried(apache, member, line(missing))) for missing in (12, 13)]
+    [1, 0]
+    >>> found = tried(apache, member, line(12))[0]
+    >>> found["eyes_1"], found["eyes_2"], found["fio2"]
+    (1, 0, None)
     """
     import ibis
 

@@ -103,6 +103,15 @@ def demographics(stays: ibis.Table) -> ibis.Table:
 
     Args:
         stays: row and the columns of the table patient, with years and over_89.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0, 1], "ethnicity": ["", ""], "years": [40, 90], "over_89": [False, True]}
+    >>> t |= {"gender": ["Female", "Other"], "admissionheight": [100.0, 99.0], "unittype": ["SICU"] * 2}
+    >>> t |= {"admissionweight": [300.0, 300.1], "hospitaladmitoffset": [-90, 0]}
+    >>> for x in tried(demographics, t | {"unitvisitnumber": [1, 1]}):
+    ...     print(x["age"], x["sex"], x["height_cm"], x["weight_kg"], x["hours_in_hospital"])
+    40 female 100.0 300.0 1.5
+    90 None None None -0.0
     """
     import ibis
 

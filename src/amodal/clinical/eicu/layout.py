@@ -82,6 +82,12 @@ TABLES: dict[str, RawTable] = {
             },
             key=("patientunitstayid",),
         ),
+        RawTable(
+            "hospital",
+            {"hospitalid": "int", "region": "text"},
+            {"teachingstatus": "text"},
+            key=("hospitalid",),
+        ),
         RawTable("diagnosis", {**_STAY, "diagnosisoffset": "int", "diagnosisstring": "text"}),
         RawTable("treatment", {**_STAY, "treatmentoffset": "int", "treatmentstring": "text"}),
         RawTable(
@@ -163,6 +169,14 @@ def find_eicu(raw: str | Path) -> EicuRaw:
     Raises:
         StorageError: `raw` does not exist.
         DataError: the table patient is not in it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "eicu").mkdir()
+    ...     Path(folder, "eicu", "patient.csv.gz").touch()
+    ...     found = find_eicu(folder)
+    ...     found.folder.name, found.path("patient").name, found.path("lab", needed=False)
+    ('eicu', 'patient.csv.gz', None)
     """
     raw = Path(raw)
     if not raw.is_dir():
@@ -185,7 +199,11 @@ def find_eicu(raw: str | Path) -> EicuRaw:
 
 
 def published_eicu(warehouse: Warehouse, raw: str) -> Published:
-    """The tables that are published in `raw`, as "physionet-data.eicu_crd"."""
+    """The tables that are published in `raw`, as "physionet-data.eicu_crd".
+
+    >>> published_eicu(None, "physionet-data.eicu_crd").places["lab"]
+    ('physionet-data.eicu_crd',)
+    """
     check_published(raw, "physionet-data.eicu_crd")
     return Published(warehouse, "eICU-CRD", dict.fromkeys(TABLES, (raw,)), TABLES)
 

@@ -35,7 +35,20 @@ __all__ = ["eicu_choices", "prepare_eicu"]
 
 _MUSE_2_0 = {"unit stays": 158_248, "patients": 120_892}
 """What the `muse` rules leave of version 2.0 (published)."""
-_COLUMNS = {"row_id": "patientunitstayid", "patient": "uniquepid", "hospital": "hospitalid"}
+_COLUMNS = {
+    "row_id": "patientunitstayid",
+    "patient": "uniquepid",
+    "hospital": "hospitalid",
+    "region": "region",
+}
+_FACTS = {
+    "sex": "gender",
+    "race": "ethnicity",
+    "unit": "unittype",
+    "hospital": "hospitalid",
+    "region": "region",
+    "teaching": "teachingstatus",
+}
 _KEPT = ("patientunitstayid", "uniquepid", "hospitalid", "outcome", "ethnicity", "unittype")
 _IMPOSSIBLE = 0.01
 """A larger share of unit stays that end before they begin is no slip."""
@@ -65,7 +78,7 @@ def eicu_choices(*, task: str, protocol: str = "clean", **asked: Any) -> Choices
         "window": (labels.MUSE_READMISSION_DAYS if muse and task == "readmission" else None,),
         "outcome": deaths if task == "mortality" else ("",),
         "predict_at": ("12h",) if muse or task == "mortality" else ("icu discharge",),
-        "split": ("row", "patient", "hospital") if muse else ("patient", "hospital", "row"),
+        "split": (*(("row", "patient") if muse else ("patient", "row")), "hospital", "region"),
         "modalities": names,
         "leaks": leaks,
     }
@@ -106,7 +119,8 @@ def prepare_eicu(
         found = published_eicu(machine.warehouse(), str(raw))
     else:
         found = find_eicu(raw)
-    for name in ("patient", *(t for m in choices.modalities for t in _NEEDED[m])):
+    places = ("hospital",) if choices.split == "region" else ()
+    for name in ("patient", *places, *(t for m in choices.modalities for t in _NEEDED[m])):
         found.path(name)
     work = Workspace(found, TABLES, out=out, machine=machine, say=say)
     return prepare_into(work, out, lambda work: _prepare(work, choices, edition))
@@ -122,7 +136,7 @@ _NEEDED = {
 
 
 def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
-    patient = work.table("patient")
+    patient = _placed(work, work.table("patient"))
     stays = work.engine.count(patient)
     known = edition_of(stays)
     _check_edition(edition, stays)
@@ -131,7 +145,7 @@ def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     cohort = _cohort(work, candidates, patient, choices)
     made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
-    source = Source("eICU-CRD", known.name if known else "", _COLUMNS)
+    source = Source("eICU-CRD", known.name if known else "", _COLUMNS, _FACTS, "years")
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
     muse, mortality = choices.protocol == "muse", choices.task == "mortality"
     notes = [_TRANSFERS] if muse and not mortality else []
@@ -153,6 +167,14 @@ def _rules(choices: Choices) -> tuple[str, ...]:
     if choices.protocol == "muse":
         return rules.MUSE_RULES
     return rules.MORTALITY_RULES if choices.task == "mortality" else rules.READMISSION_RULES
+
+
+def _placed(work: Workspace, patient: ibis.Table) -> ibis.Table:
+    """Beside each stay the region of its hospital, and whether that teaches, where RAW tells."""
+    if not work.has("hospital"):
+        return patient
+    places = work.table("hospital")
+    return patient.left_join(places, "hospitalid").drop("hospitalid_right")
 
 
 def _check_edition(edition: str, stays: int) -> None:

@@ -73,6 +73,22 @@ def all_muse_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     Args:
         members: hadm_id, row, begin.
         tables: raw tables.
+
+    Returns:
+        row, kind (position in `MUSE_KINDS`), code, time (minutes), seq
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, later = datetime(2150, 1, 1, 12), datetime(2150, 1, 1, 13)
+    >>> icd = {"hadm_id": [7], "icd_code": ["A"], "icd_version": [10], "chartdate": [later]}
+    >>> name = {"icd_code": ["A"], "icd_version": [10]}
+    >>> ill, done = name | {"long_title": ["ill"]}, name | {"long_title": ["done"]}
+    >>> drugs = {"hadm_id": [7, 7], "drug": ["salt", "salt"], "starttime": [later, later]}  # once
+    >>> member = {"hadm_id": [7], "row": [0], "begin": [begin]}
+    >>> def rule(member, *tables):
+    ...     return all_muse_codes(member, CodeTables(*tables)).select("time", "code", "kind")
+    >>> [tuple(x.values()) for x in tried(rule, member, icd, ill, icd, done, drugs)]
+    [(0.0, 'ill', 0), (60.0, 'done', 1), (60.0, 'salt', 2)]
     """
     import ibis
 
@@ -91,6 +107,25 @@ def muse_codes(members: ibis.Table, tables: CodeTables) -> ibis.Table:
     """The last 50 events of each row, diagnoses counting as the earliest.
 
     A row with 50 or more procedures and prescriptions keeps no diagnosis.
+
+    Args:
+        members: hadm_id, row, begin.
+        tables: raw tables.
+
+    >>> from datetime import datetime, timedelta
+    >>> from amodal.clinical.duck import tried
+    >>> def codes(drugs):
+    ...     day = datetime(2150, 1, 1)
+    ...     name = {"icd_code": ["A"], "icd_version": [10]}
+    ...     ill, done = name | {"long_title": ["ill"]}, name | {"long_title": ["done"]}
+    ...     icd = name | {"hadm_id": [7], "chartdate": [day]}
+    ...     given = {"starttime": [day + timedelta(minutes=k) for k in range(drugs)]}
+    ...     given |= {"hadm_id": [7] * drugs, "drug": ["drug"] * drugs}
+    ...     rule = lambda member, *tables: muse_codes(member, CodeTables(*tables)).select("code")
+    ...     member = {"hadm_id": [7], "row": [0], "begin": [day]}
+    ...     return {x["code"] for x in tried(rule, member, icd, ill, icd, done, given)}
+    >>> sorted(codes(48)), sorted(codes(49))  # with 49 drugs and a procedure there are 50 without it
+    (['done', 'drug', 'ill'], ['done', 'drug'])
     """
     return last_codes(all_muse_codes(members, tables), LAST_CODES, first_kind=0)
 
@@ -118,6 +153,24 @@ def clean_codes(
         stays: all admissions: subject_id, hadm_id, dischtime.
         tables: raw tables.
         coding: predict once this stay is coded: its own diagnoses and DRG too, retrospective.
+
+    Returns:
+        row, kind (position in `CLEAN_KINDS`), code, time (hours), seq; the last 100 of each kind.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, end, after = datetime(2150, 1, 2), datetime(2150, 1, 4), datetime(2150, 1, 4, 0, 1)
+    >>> row = {"row": [0], "subject_id": [1], "hadm_id": [8], "begin": [begin], "end": [end]}
+    >>> stays = {"subject_id": [1, 1], "hadm_id": [7, 8], "dischtime": [datetime(2150, 1, 1), end]}
+    >>> icd = {"hadm_id": [7, 8], "icd_code": ["A", "B"], "icd_version": [10, 10]}
+    >>> ill, done = icd | {"long_title": ["then", "now"]}, icd | {"long_title": ["day 1", "day 3"]}
+    >>> acts = icd | {"hadm_id": [8, 8], "chartdate": [begin, end]}  # day 3 is over after the end
+    >>> drugs = {"hadm_id": [8, 8], "drug": ["at the end", "a minute later"], "starttime": [end, after]}
+    >>> def rule(row, stays, *tables):
+    ...     known = row.drop("subject_id")
+    ...     return clean_codes(row, known, stays, CodeTables(*tables)).select("code", "time")
+    >>> [tuple(x.values()) for x in tried(rule, row, stays, icd, ill, acts, done, drugs)]
+    [('at the end', 48.0), ('day 1', 24.0), ('then', -24.0)]
     """
     parts = [
         _earlier_diagnoses(rows, stays, tables),

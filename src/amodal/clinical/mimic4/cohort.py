@@ -61,7 +61,7 @@ def _with_patient(stays: ibis.Table, patients: ibis.Table) -> ibis.Table:
 
 
 def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
-    """All admissions, with `age`, `next_admittime`, `stay_minutes` and `removed_by`.
+    """All admissions, with `age`, `next_admittime`, `stay_seconds` and `removed_by`.
 
     Kept: at most 14,400 minutes (not floored days), 18 to 89 years, alive at discharge. The next
     admission of the patient is looked up among all admissions, before any is removed.
@@ -69,6 +69,16 @@ def muse_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table:
     Args:
         admissions: subject_id, hadm_id, admittime, dischtime, hospital_expire_flag.
         patients: subject_id, gender, anchor_age, anchor_year, dod.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, end = datetime(2150, 1, 1), [datetime(2150, 1, 11), datetime(2150, 1, 11, 0, 1)]
+    >>> stays = {"subject_id": [1, 2], "hadm_id": [7, 8], "admittime": [begin] * 2, "dischtime": end}
+    >>> people = {"subject_id": [1, 2], "gender": ["F", "M"], "anchor_age": [40, 40]}
+    >>> people |= {"anchor_year": [2150, 2150], "dod": [datetime(2151, 1, 1)] * 2}
+    >>> found = tried(muse_candidates, stays | {"hospital_expire_flag": [0, 0]}, people)
+    >>> [(x["stay_seconds"] // 60, x["removed_by"]) for x in found]  # ten days, and a minute more
+    [(14400, None), (14401, 'longer than 14,400 minutes')]
     """
     t = _with_patient(admissions, patients)
     order = {"group_by": "subject_id", "order_by": ["admittime", "hadm_id"]}
@@ -88,7 +98,14 @@ def _muse_checks(t: ibis.Table) -> tuple[ibis.BooleanValue, ...]:
 
 
 def muse_keeps(t: ibis.Table) -> ibis.BooleanValue:
-    """Whether the rules of muse would keep a stay: stay_seconds, age, hospital_expire_flag."""
+    """Whether the rules of muse would keep a stay: stay_seconds, age, hospital_expire_flag.
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"age": [17, 18, 89, 90, 50, 50], "hospital_expire_flag": [0, 0, 0, 0, 1, 0]}
+    >>> t |= {"k": [0, 1, 2, 3, 4, 5], "stay_seconds": [60, 60, 60, 60, 60, 14_400 * 60 + 1]}
+    >>> [x["kept"] for x in tried(lambda t: t.select("k", kept=muse_keeps(t)), t)]
+    [False, True, True, False, False, False]
+    """
     long, age, died = _muse_checks(t)
     return ~(long | age | died)
 
@@ -99,6 +116,17 @@ def merged_stays(admissions: ibis.Table) -> ibis.Table:
     An admission that begins at most 24 hours after everything before it of the same patient has
     ended belongs to the same stay. Admissions without times, or that end before they begin, are
     stays of their own and merge with none.
+
+    Args:
+        admissions: subject_id, hadm_id, admittime, dischtime.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin = [datetime(2150, 1, 1), datetime(2150, 1, 3), datetime(2150, 1, 5, 0, 1)]
+    >>> end = [datetime(2150, 1, 2), datetime(2150, 1, 4), datetime(2150, 1, 6)]
+    >>> t = {"hadm_id": [7, 8, 9], "subject_id": [1] * 3, "admittime": begin, "dischtime": end}
+    >>> [x["stay_id"] for x in tried(merged_stays, t)]  # 24 hours apart, and 24 hours and a minute
+    [8, 8, 9]
     """
     import ibis
 
@@ -128,6 +156,21 @@ def clean_candidates(admissions: ibis.Table, patients: ibis.Table) -> ibis.Table
     Args:
         admissions: as `muse_candidates`, with admission_type and discharge_location.
         patients: as `muse_candidates`.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, end = [datetime(2150, 1, 1)] * 3, [datetime(2150, 1, 9, 12)] * 3
+    >>> stays = {"subject_id": [1, 2, 3], "hadm_id": [7, 8, 9], "admittime": begin, "dischtime": end}
+    >>> stays |= {"admission_type": ["URGENT"] * 3, "hospital_expire_flag": [0, 0, 0]}
+    >>> stays |= {"discharge_location": ["HOSPICE", "HOME", "ACUTE HOSPITAL"]}
+    >>> dod = [datetime(2150, 1, 9), datetime(2150, 1, 8), datetime(2151, 1, 1)]
+    >>> people = {"subject_id": [1, 2, 3], "gender": ["F"] * 3, "anchor_age": [18] * 3}
+    >>> people |= {"anchor_year": [2150] * 3, "dod": dod}
+    >>> for x in tried(clean_candidates, stays, people):  # 7 died on the day of discharge: after it
+    ...     print(x["hospice"], x["removed_by"])
+    True None
+    False death recorded before discharge
+    False transferred to another acute hospital
     """
     import ibis
 
@@ -173,6 +216,14 @@ def members(admissions: ibis.Table, rows: ibis.Table) -> ibis.Table:
     Args:
         admissions: the raw table.
         rows: kept stays: row, hadm_id (of the last admission), begin, end.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, end = ([datetime(2150, 1, d) for d in days] for days in ((1, 3), (2, 4)))
+    >>> t = {"subject_id": [1, 1], "hadm_id": [7, 8], "admittime": begin, "dischtime": end}
+    >>> row = {"row": [0], "hadm_id": [8], "begin": begin[:1], "end": end[1:]}
+    >>> [(x["hadm_id"], x["row"]) for x in tried(members, t, row)]
+    [(7, 0), (8, 0)]
     """
     known = merged_stays(admissions).select("hadm_id", "stay_id")
     wanted = rows.select("row", "begin", "end", stay_id="hadm_id")

@@ -151,7 +151,14 @@ class Mimic4Raw:
 
 
 def before_2(found: Mimic4Raw | Published) -> bool:
-    """Whether this is a version below 2.0: a folder core, or admissions with ethnicity."""
+    """Whether this is a version below 2.0: a folder core, or admissions with ethnicity.
+
+    >>> from types import SimpleNamespace
+    >>> def version(column):
+    ...     return SimpleNamespace(columns=lambda table: ["hadm_id", column])
+    >>> before_2(version("ethnicity")), before_2(version("race"))
+    (True, False)
+    """
     names = [n.lower() for n in found.columns("admissions")]
     core = isinstance(found, Mimic4Raw) and found.core
     return core or ("ethnicity" in names and "race" not in names)
@@ -165,6 +172,10 @@ def published_mimic4(warehouse: Warehouse, raw: str, notes: str | None = None) -
         warehouse: where.
         raw: "project.name", as "physionet-data.mimiciv_3_1".
         notes: "project.data set", as "physionet-data.mimiciv_note".
+
+    >>> found = published_mimic4(None, "own.iv_3_1", "own.note")
+    >>> found.places["labevents"], found.places["discharge"]
+    (('own.iv_3_1_hosp', 'own.iv_3_1_icu', 'own.iv_3_1_core'), ('own.note',))
     """
     check_published(raw, "physionet-data.mimiciv_3_1")
     hospital = tuple(f"{raw}_{part}" for part in _FOLDERS)
@@ -182,6 +193,15 @@ def find_mimic4(raw: str | Path, notes: str | Path | None = None) -> Mimic4Raw:
     Raises:
         StorageError: `raw` or `notes` does not exist.
         DataError: neither patients nor admissions are in it.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("hosp", "core"):
+    ...         Path(folder, name).mkdir()
+    ...     Path(folder, "core", "admissions.csv").touch()
+    ...     found = find_mimic4(folder)
+    ...     found.core, found.path("admissions").name, found.path("labevents", needed=False)
+    (True, 'admissions.csv', None)
     """
     found = _folders(Path(raw), "RAW", _FOLDERS)
     core = any(p.name.lower() == "core" for p in found)

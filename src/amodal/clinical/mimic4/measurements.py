@@ -43,7 +43,16 @@ LAST_STEPS = 128
 
 
 def muse_items(d_labitems: ibis.Table) -> ibis.Table:
-    """The items whose label contains one of `MUSE_LABELS`: of any fluid, and without 51301."""
+    """The items whose label contains one of `MUSE_LABELS`: of any fluid, and without 51301.
+
+    Args:
+        d_labitems: itemid, label.
+
+    >>> from amodal.clinical.duck import tried
+    >>> labels = ["pH", "Phosphate", "Lactate Dehydrogenase (LD)", "White Blood Cells"]
+    >>> [x["label"] for x in tried(muse_items, {"itemid": [1, 2, 3, 4], "label": labels})]
+    ['pH', 'Lactate Dehydrogenase (LD)']
+    """
     import ibis
 
     wanted = ibis.or_(*(d_labitems.label.contains(word) for word in MUSE_LABELS))
@@ -60,6 +69,15 @@ def muse_labs(members: ibis.Table, labevents: ibis.Table, items: ibis.Table) -> 
         members: hadm_id, row, begin, end.
         labevents: raw.
         items: itemid.
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> begin, end = datetime(2150, 1, 1), datetime(2150, 1, 2)
+    >>> member = {"hadm_id": [7], "row": [0], "begin": [begin], "end": [end]}
+    >>> lab = {"subject_id": [1, 1], "hadm_id": [7, 7], "itemid": [5, 5], "valuenum": [1.0, 2.0]}
+    >>> lab |= {"flag": ["abnormal", ""], "storetime": [end, datetime(2150, 1, 2, 0, 1)]}
+    >>> tried(muse_labs, member, lab, {"itemid": [5]})  # what was stored a minute later is not in it
+    [{'row': 0, 'itemid': 5, 'time': 1440.0, 'value': 1.0, 'abnormal': 1}]
     """
     t = labevents.inner_join(items.select("itemid"), "itemid").drop("subject_id")
     t = t.inner_join(members, "hadm_id")
@@ -123,6 +141,19 @@ def clean_labs(
 
     Returns:
         row, time, concept, value, fate ("kept", or why not); see `kept`
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> row = {"row": [0], "subject_id": [1], "begin": [datetime(2150, 1, 2)]}
+    >>> row |= {"end": [datetime(2150, 1, 3)]}
+    >>> taken = [datetime(2150, 1, 1), datetime(2149, 12, 31, 23, 59), datetime(2150, 1, 2)]
+    >>> known = [datetime(2150, 1, 3), datetime(2150, 1, 1), datetime(2150, 1, 3, 0, 1)]
+    >>> lab = {"subject_id": [1] * 3, "hadm_id": [7] * 3, "itemid": [5] * 3, "charttime": taken}
+    >>> lab |= {"storetime": known, "valuenum": [4.0, 5.0, 6.0], "valueuom": ["mmol/L"] * 3}
+    >>> item = {"item": ["5"], "unit": ["mmol/l"], "concept": [0], "factor": [1.0], "offset": [0.0]}
+    >>> found = tried(clean_labs, row, lab, item | {"low": [1.0], "high": [15.0]})
+    >>> [(x["value"], x["time"]) for x in found]  # taken a minute too early, stored a minute too late
+    [(4.0, 24.0)]
     """
     t = _values(_measured(rows, labevents, stored=stored), items)
     return t.select("row", "concept", "value", "fate", time=t.available.cast("float64") / HOUR)
@@ -131,7 +162,30 @@ def clean_labs(
 def clean_vitals(
     rows: ibis.Table, chartevents: ibis.Table, items: ibis.Table, *, stored: bool = True
 ) -> ibis.Table:
-    """Vital signs as concepts with the `hour` in which they were measured; else as `clean_labs`."""
+    """Vital signs as concepts with the `hour` in which they were measured; else as `clean_labs`.
+
+    Args:
+        rows: row, subject_id, begin, end.
+        chartevents: raw.
+        items: `item_lines` of vitals.
+        stored: False lets a leak in: values count from charttime on.
+
+    Returns:
+        row, time, hour (whole, since admission; negative before it), concept, value, fate
+
+    >>> from datetime import datetime
+    >>> from amodal.clinical.duck import tried
+    >>> row = {"row": [0], "subject_id": [1], "begin": [datetime(2150, 1, 2)]}
+    >>> row |= {"end": [datetime(2150, 1, 3)]}
+    >>> taken = [datetime(2150, 1, 2, 0, 59), datetime(2150, 1, 2, 1)]
+    >>> seen = {"subject_id": [1] * 2, "hadm_id": [7] * 2, "itemid": [5] * 2, "charttime": taken}
+    >>> seen |= {"storetime": [datetime(2150, 1, 2, 6)] * 2, "valuenum": [80.0, 900.0]}
+    >>> item = {"item": ["5"], "unit": ["bpm"], "concept": [0], "factor": [1.0], "offset": [0.0]}
+    >>> item |= {"low": [20.0], "high": [300.0]}
+    >>> found = tried(clean_vitals, row, seen | {"valueuom": ["bpm"] * 2}, item)
+    >>> [(x["hour"], x["time"], x["value"], x["fate"]) for x in found]
+    [(0, 6.0, 80.0, 'kept'), (1, 6.0, 900.0, 'out of range')]
+    """
     t = _values(_measured(rows, chartevents, stored=stored), items)
     return t.select(
         "row",
@@ -147,6 +201,20 @@ def kept(t: ibis.Table) -> ibis.Table:
     """The values that no rule dropped, at the last 128 points in time of each row.
 
     Those with an `hour` are averaged over it first.
+
+    Args:
+        t: what `clean_labs` or `clean_vitals` returns.
+
+    Returns:
+        row, time, concept, value
+
+    >>> from amodal.clinical.duck import tried
+    >>> t = {"row": [0, 0, 0], "time": [0.5, 0.9, 0.9], "concept": [2, 2, 2]}
+    >>> t |= {"value": [80.0, 90.0, 900.0], "fate": ["kept", "kept", "out of range"]}
+    >>> [x["value"] for x in tried(kept, t)]
+    [80.0, 90.0]
+    >>> [x["value"] for x in tried(kept, t | {"hour": [0, 0, 0]})]
+    [85.0]
     """
     t = t.filter(t.fate == "kept").drop("fate")
     return last_times(hourly_means(t) if "hour" in t.columns else t, LAST_STEPS)

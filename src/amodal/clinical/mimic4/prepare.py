@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["mimic4_choices", "prepare_mimic4"]
 
 _COLUMNS = {"row_id": "hadm_id", "patient": "subject_id"}
+_FACTS = {"sex": "gender", "race": "race", "insurance": "insurance"}
 _KEPT = ("hadm_id", "subject_id", "admittime", "dischtime", "outcome")
 _FLAGS = ("hospice", "against_advice", "observation", "planned")
 _MUSE_2_0 = {"rows": 389_761, "patients": 172_113, "mortality": 0.58, "readmission": 0.41}
@@ -162,7 +163,7 @@ def _prepare(work: Workspace, choices: Choices, edition: str) -> Prepared:
     cohort = _cohort(work, candidates, admissions, choices)
     made = features_of(work, choices, lambda name: make_modality(name, work, cohort, choices))
     rows = work.engine.fetch(cohort.stays.order_by("row"))
-    source = Source("MIMIC-IV", known.name if known else "", _COLUMNS)
+    source = Source("MIMIC-IV", known.name if known else "", _COLUMNS, _FACTS)
     data = to_dataset(work, rows, made, _task(choices), choices=choices, source=source)
     notes = [*leak_notes(choices.leaks), *(note for f in made.values() for note in f.notes)]
     if known is None:

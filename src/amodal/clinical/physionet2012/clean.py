@@ -35,6 +35,11 @@ class Clean:
         variable: ``Int16[s]`` position in `NAMES`.
         value: ``Float64[s]``, in the unit of `VARIABLES`.
         counts: rule -> number of lines, or variable -> number of lines.
+
+    >>> hr = Clean(np.array([0, 0]), np.array([5, 6]), np.array([5, 5]), np.array([80.0, -1.0]))
+    >>> left = hr.drop(hr.value == -1, "missing_code")
+    >>> left.value.tolist(), left.counts
+    ([80.0], {'missing_code': {'HR': 1}})
     """
 
     stay: np.ndarray
@@ -77,6 +82,16 @@ def clean_events(events: pa.Table) -> Clean:
 
     Raises:
         DataError: most lines name no known parameter.
+
+    >>> from amodal.clinical.physionet2012.parse import parse_records
+    >>> lines = ["00:00,RecordID,7", "00:05,pH,73.5", "00:06,HR,300", "00:07,HR,301", "00:08,HR,-1"]
+    >>> lines += ["48:00,HR,60", "48:01,HR,60"]
+    >>> text = "\\n".join(["Time,Parameter,Value", *lines, ""])
+    >>> found = clean_events(parse_records({"7": text.encode()})[1])
+    >>> found.value.tolist(), found.minute.tolist()
+    ([7.35, 300.0, 60.0], [5, 6, 2880])
+    >>> {rule: found.counts[rule] for rule in ("missing_code", "after_48_hours", "out_of_range")}
+    {'missing_code': {'HR': 1}, 'after_48_hours': {'HR': 1}, 'out_of_range': {'HR': 1}}
     """
     found = _known(events)
     missing = np.isnan(found.value)

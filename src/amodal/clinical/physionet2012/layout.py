@@ -36,6 +36,15 @@ def read_raw(raw: str | Path) -> Raw:
     Raises:
         StorageError: `raw` does not exist or cannot be read.
         DataError: there is no set in it, or a RecordID occurs in two files.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, "set-a").mkdir()
+    ...     for name in ("set-a/7.txt", "Outcomes-a.txt", "Outcomes-b.txt"):
+    ...         Path(folder, name).touch()
+    ...     found = read_raw(folder)
+    >>> list(found.records), list(found.outcomes), found.sets
+    (['7'], ['Outcomes-a.txt'], ('a',))
     """
     found = Raw()
     for path in find_sets(Path(raw)):
@@ -75,6 +84,17 @@ def find_sets(raw: Path) -> list[Path]:
     """The folders and archives that hold stays: `raw` itself, or what is called set-* in it.
 
     Of several forms of one set the folder is taken first, then the tar.gz, then the zip.
+
+    Raises:
+        StorageError: `raw` does not exist or cannot be read.
+        DataError: `raw` is a file of another form.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("set-b.zip", "set-a.zip", "set-a.tar.gz", "notes.zip"):
+    ...         Path(folder, name).touch()
+    ...     [path.name for path in find_sets(Path(folder))]
+    ['set-a.tar.gz', 'set-b.zip']
     """
     if not raw.exists():
         raise StorageError(f"RAW must exist; there is no {raw}; check the path")

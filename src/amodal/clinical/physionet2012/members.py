@@ -35,6 +35,12 @@ class RawSet:
     """The raw files of one set: RecordID -> text of the stay, name -> text of outcomes.
 
     `ignored` counts files that are neither.
+
+    >>> found = RawSet()
+    >>> for name in ("set-a/7.txt", "set-a/Outcomes-a.txt", "set-a/readme.txt"):
+    ...     found.admit(name, 5, lambda: b"bytes")
+    >>> list(found.records), list(found.outcomes), found.ignored
+    (['7'], ['Outcomes-a.txt'], 1)
     """
 
     records: dict[str, bytes] = field(default_factory=dict)
@@ -81,6 +87,14 @@ def read_members(path: Path) -> RawSet:
     Raises:
         StorageError: `path` cannot be read to its end.
         DataError: a RecordID occurs twice, or the size is absurd.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "set-a.zip")
+    ...     with zipfile.ZipFile(path, "w") as archive:
+    ...         archive.writestr("set-a/7.txt", "Time,Parameter,Value\\n")
+    ...     read_members(path).records
+    {'7': b'Time,Parameter,Value\\n'}
     """
     found = RawSet()
     with _readable(path):

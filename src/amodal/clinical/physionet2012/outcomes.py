@@ -14,7 +14,11 @@ __all__ = ["OUTCOMES", "Outcome", "outcome_named", "targets"]
 
 
 class Outcome(NamedTuple):
-    """A column of the outcomes and the task that it makes; numbers below 0 mean unknown."""
+    """A column of the outcomes and the task that it makes; numbers below 0 mean unknown.
+
+    >>> OUTCOMES["length_of_stay"].column, OUTCOMES["length_of_stay"].task.kind
+    ('Length_of_stay', 'regression')
+    """
 
     column: str
     task: Task
@@ -36,6 +40,9 @@ def outcome_named(name: str) -> Outcome:
 
     Raises:
         UnknownNameError: there is none.
+
+    >>> outcome_named("in_hospital_death").task.classes
+    ('survived', 'died')
     """
     if name not in OUTCOMES:
         raise unknown_name("outcome", name, OUTCOMES)

@@ -29,6 +29,18 @@ def pack_static(clean: Clean, n: int) -> tuple[Values, dict[str, int]]:
     """The table of descriptors of n stays, and how many lines a later line replaced, by variable.
 
     A stay without any descriptor has no value.
+
+    Args:
+        clean: the descriptors alone, see `is_descriptor`; lines in the order of the file.
+        n: number of stays.
+
+    >>> age = np.array([NAMES.index("Age")] * 2)
+    >>> lines = Clean(np.array([1, 1]), np.array([0, 0]), age, np.array([40.0, 41.0]))
+    >>> values, replaced = pack_static(lines, 2)
+    >>> values.data["numeric"].tolist(), values.data["categorical"].tolist()  # height, weight missing
+    ([[41.0, nan, nan]], [[-1, -1]])
+    >>> values.index.tolist(), replaced
+    ([-1, 0], {'Age': 1})
     """
     key = clean.stay.astype(np.int64) * len(NAMES) + clean.variable
     last = len(key) - 1 - np.unique(key[::-1], return_index=True)[1]
@@ -92,6 +104,17 @@ def pack_series(steps: Clean, variables: tuple[str, ...], n: int) -> Values:
 
     Times are hours since admission, ascending; NaN where a variable was not observed at a step; a
     stay without any of the variables has no value.
+
+    Args:
+        steps: what `combine_repeats` returns.
+        variables: names, the columns of the series.
+        n: number of stays.
+
+    >>> gas = np.array([NAMES.index("pH"), NAMES.index("PaO2")])
+    >>> steps = Clean(np.array([1, 1]), np.array([30, 90]), gas, np.array([7.4, 95.0]))
+    >>> values = pack_series(steps, ("pH", "PaO2"), 2)
+    >>> values.data["time"].tolist(), values.data["value"].tolist(), values.index.tolist()
+    ([0.5, 1.5], [[7.4, nan], [nan, 95.0]], [-1, 0])
     """
     column = np.full(len(NAMES), -1)
     column[[NAMES.index(v) for v in variables]] = np.arange(len(variables))

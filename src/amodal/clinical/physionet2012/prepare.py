@@ -33,6 +33,13 @@ def read_physionet2012(raw: str | Path) -> Tables:
     Raises:
         StorageError: `raw` does not exist, cannot be read, or is truncated.
         DataError: it is no raw set of the challenge.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "7.txt").write_text("Time,Parameter,Value\\n00:00,HR,\\n")
+    ...     tables = read_physionet2012(folder)
+    >>> tables.events.to_pylist(), tables.outcomes
+    ([{'stay': 0, 'minute': 0, 'parameter': 'HR', 'value': None}], None)
     """
     return _tables(read_raw(raw))
 
@@ -67,6 +74,14 @@ def prepare_physionet2012(
         StorageError: `raw` cannot be read or is truncated, or `out` cannot be written.
         DataError: `raw` is no raw set of the challenge.
         UnknownNameError: `outcome` is none of `OUTCOMES`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "7.txt").write_text("Time,Parameter,Value\\n00:30,HR,80\\n")
+    ...     _ = Path(folder, "Outcomes-a.txt").write_text("RecordID,In-hospital_death\\n7,1\\n")
+    ...     data = prepare_physionet2012(folder)
+    >>> [name for name, there in zip(data.names, data.present[0]) if there], data.target.tolist()
+    (['vital_signs'], [1.0])
     """
     chosen = outcome_named(outcome)
     found = read_raw(raw)

@@ -32,6 +32,9 @@ class Variable(NamedTuple):
 
     `repeats` says what becomes of several values at the same minute: their "mean", or their "sum"
     (volumes collected in two vessels).
+
+    >>> VARIABLES["Urine"].repeats, VARIABLES["pH"].low, VARIABLES["pH"].high
+    ('sum', 6.5, 8.0)
     """
 
     unit: str
@@ -41,7 +44,12 @@ class Variable(NamedTuple):
 
 
 class Rescale(NamedTuple):
-    """Values of `variable` within [low, high] are multiplied by `factor`: a known slip of units."""
+    """Values of `variable` within [low, high] are multiplied by `factor`: a known slip of units.
+
+    >>> rule = RESCALED[0]
+    >>> rule.variable, rule.low <= 73.5 <= rule.high, round(73.5 * rule.factor, 6)
+    ('pH', True, 7.35)
+    """
 
     variable: str
     low: float

@@ -36,7 +36,9 @@ _TOLD = (
     "SYNTHETIC DATA in the layout of eICU-CRD 2.0. Nobody in it exists; no row of eICU-CRD was "
     "used. rows {rows}, seed {seed}. What is planted stands in planted.csv.gz."
 )
+_REGIONS = ("Midwest", "Northeast", "South", "West")
 _HEAD = {
+    "hospital": "hospitalid,numbedscategory,teachingstatus,region",
     "patient": "patientunitstayid,patienthealthsystemstayid,gender,age,ethnicity,hospitalid,wardid,"
     "apacheadmissiondx,admissionheight,hospitaladmittime24,hospitaladmitoffset,"
     "hospitaladmitsource,hospitaldischargeyear,hospitaldischargetime24,hospitaldischargeoffset,"
@@ -91,10 +93,17 @@ def simulate_eicu(
     Raises:
         SettingError: fewer than one row.
         StorageError: the folder holds something else, or cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     one, same = (simulate_eicu(f"{folder}/{k}", rows=2, seed=7) for k in range(2))
+    ...     (one / "lab.csv.gz").read_bytes() == (same / "lab.csv.gz").read_bytes()
+    True
     """
     parts = chunks(rows, seed)
     first = next(parts)
     with writing(out, _TOLD.format(rows=rows, seed=seed)) as writer:
+        _hospitals(writer)
         for number, size, rng in (first, *parts):
             stays = _stays(writer, number, size, rng)
             _codes(writer, stays, rng)
@@ -103,6 +112,18 @@ def simulate_eicu(
             _apache(writer, stays, rng)
             _hindsight(writer, stays, own_generator(seed, number))
     return Path(out)
+
+
+def _hospitals(writer: RawWriter) -> None:
+    """Where they are; nothing else depends on it."""
+    number = np.arange(HOSPITALS)
+    columns = {
+        "hospitalid": number + 1,
+        "numbedscategory": np.where(number % 3 == 0, ">= 500", "100 - 249"),
+        "teachingstatus": np.where(number % 5 == 0, "t", "f"),
+        "region": np.array(_REGIONS)[number % len(_REGIONS)],
+    }
+    writer.write("hospital", _HEAD["hospital"], columns)
 
 
 # -- stays ----------------------------------------------------------------------------------------

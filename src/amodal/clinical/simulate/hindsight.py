@@ -43,7 +43,13 @@ class Extra(NamedTuple):
 
 
 def own_generator(seed: int, number: int) -> np.random.Generator:
-    """The generator of chunk `number` for what stands here."""
+    """The generator of chunk `number` for what stands here.
+
+    >>> own_generator(0, 1).random() == own_generator(0, 1).random()
+    True
+    >>> own_generator(0, 1).random() == np.random.default_rng([0, 1]).random()  # that of the chunk
+    False
+    """
     return np.random.default_rng([seed, number, CHUNK])
 
 
@@ -59,12 +65,27 @@ def habits(rng: np.random.Generator, patient: np.ndarray) -> tuple[np.ndarray, n
 
 
 def codes_at_the_end(rng: np.random.Generator, dies: np.ndarray) -> np.ndarray:
-    """The rows (of ``Bool[n]`` those who will die) to which `CODED` is assigned."""
+    """The rows (of ``Bool[n]`` those who will die) to which `CODED` is assigned.
+
+    >>> dies = np.arange(20_000) < 10_000
+    >>> row = codes_at_the_end(own_generator(0, 0), dies)
+    >>> [round(float(np.isin(np.flatnonzero(x), row).mean()), 1) for x in (dies, ~dies)]
+    [0.4, 0.0]
+    """
     return np.flatnonzero(rng.random(len(dies)) < np.where(dies, _CODED[1], _CODED[0]))
 
 
 def lactates(rng: np.random.Generator, dies: np.ndarray) -> tuple[Extra, Extra]:
-    """Those pending at the prediction, and those taken after it."""
+    """Those pending at the prediction, and those taken after it.
+
+    Args:
+        rng: the generator.
+        dies: ``Bool[n]``: who will die.
+
+    >>> pending, after = lactates(own_generator(0, 0), np.zeros(1_000, dtype=bool))
+    >>> bool((pending.taken < 0).all() and (pending.stored > 0).all()), bool((after.taken > 0).all())
+    (True, True)
+    """
     pending = _drawn(rng, dies)
     before = -rng.integers(10, 180, len(pending[0]))
     late = rng.integers(120, 1_200, len(pending[0]))

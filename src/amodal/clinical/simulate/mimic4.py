@@ -93,6 +93,12 @@ def simulate_mimic4(
     Raises:
         SettingError: fewer than one row.
         StorageError: the folder holds something else, or cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     raw = simulate_mimic4(f"{folder}/raw", rows=2)
+    ...     sorted(p.name for p in raw.iterdir())
+    ['SYNTHETIC.txt', 'hosp', 'icu', 'note', 'planted.csv.gz']
     """
     told = _TOLD.format(rows=rows, seed=seed)
     parts = chunks(rows, seed)

@@ -24,7 +24,12 @@ NOISE = (0.3, 1.0, 3.0)
 
 
 class Measure(NamedTuple):
-    """A measurement: concept of `concepts.toml`, mean, standard deviation, weight of z."""
+    """A measurement: concept of `concepts.toml`, mean, standard deviation, weight of z.
+
+    >>> ph = LABS["gases"][0]
+    >>> ph.mean + ph.sd * ph.weight * 2  # expected at severity 2: worse is more acid
+    7.29
+    """
 
     concept: str
     mean: float
@@ -91,6 +96,11 @@ class Severity(NamedTuple):
     Args:
         z: ``Float[n]`` severity.
         noise: modality -> ``Float[n]`` scale of its noise, of `NOISE`.
+
+    >>> severity = Severity(np.array([0.0, 1.0]), {"labs": np.array([0.0, 0.0])})  # no noise
+    >>> rng = np.random.default_rng(0)
+    >>> severity.values(rng, Measure("x", 10, 2, 0.5), np.array([0, 1]), "labs").tolist()
+    [10.0, 11.0]
     """
 
     z: np.ndarray
@@ -126,6 +136,11 @@ def chance(x: np.ndarray) -> np.ndarray:
 def code_places(
     rng: np.random.Generator, severity: Severity, row: np.ndarray, size: int
 ) -> np.ndarray:
-    """``Int[s]``: a code for each entry of `row` from a list of `size`, ordered by severity."""
+    """``Int[s]``: a code for each entry of `row` from a list of `size`, ordered by severity.
+
+    >>> severity = Severity(np.array([-9.0, 0.0, 9.0]), {"codes": np.zeros(3)})  # no noise
+    >>> code_places(np.random.default_rng(0), severity, np.array([0, 1, 2]), 10).tolist()
+    [0, 5, 9]
+    """
     spread = rng.standard_normal(len(row)) * severity.noise["codes"][row]
     return np.minimum((chance(severity.z[row] + 1.5 * spread) * size).astype(np.int64), size - 1)

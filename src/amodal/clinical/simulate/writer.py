@@ -29,6 +29,9 @@ def chunks(rows: int, seed: int) -> Iterator[tuple[int, int, np.random.Generator
 
     Raises:
         SettingError: fewer than one row.
+
+    >>> [(number, size) for number, size, _ in chunks(CHUNK + 1, seed=0)]
+    [(0, 4096), (1, 1)]
     """
     if rows < 1:
         raise SettingError(f"a synthetic database has at least one row; got {rows}; ask for more")
@@ -37,7 +40,11 @@ def chunks(rows: int, seed: int) -> Iterator[tuple[int, int, np.random.Generator
 
 
 def stamp(minutes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
-    """Minutes since 2110-01-01 as times; null where `missing`."""
+    """Minutes (``Int[n]``) since 2110-01-01 as times; null where `missing` (``Bool[n]``).
+
+    >>> stamp(np.array([0, 1_441]), np.array([True, False])).to_pylist()
+    [None, datetime.datetime(2110, 1, 2, 0, 1)]
+    """
     epoch = np.datetime64("2110-01-01T00:00", "s")
     times = epoch + minutes.astype(np.int64) * np.timedelta64(60, "s")
     return pa.array(times, type=pa.timestamp("s"), mask=missing)
@@ -48,6 +55,13 @@ class RawWriter:
 
     Args:
         folder: where; tables are named "hosp/labevents".
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with ExitStack() as stack:
+    ...         RawWriter(Path(folder), stack).write("hosp/t", "id,flag", {"id": [7]})
+    ...     gzip.decompress(Path(folder, "hosp", "t.csv.gz").read_bytes())
+    b'id,flag\\n7,\\n'
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -94,6 +108,15 @@ def writing(out: str | Path, told: str) -> Iterator[RawWriter]:
 
     Raises:
         StorageError: the folder holds something else, or cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with writing(Path(folder, "raw"), "made up") as writer:
+    ...         writer.write("patients", "id,age", {"id": [7], "age": [40]})
+    ...         Path(folder, "raw").exists()
+    ...     sorted(p.name for p in Path(folder, "raw").iterdir())
+    False
+    ['SYNTHETIC.txt', 'patients.csv.gz']
     """
     out = Path(out).expanduser().resolve()
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
