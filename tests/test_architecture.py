@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"errors", "vocabulary"},
     "nn": BASE | {"batch"},
     "data": DATA | {"batch", "media"},  # batch: in tensors.py alone
-    "shifts": DATA | {"media"},
+    "shifts": DATA | {"media", "settings"},  # settings: how a shift is written in one word
     "clinical": DATA | {"disclosure"},
     "collections": DATA | {"media", "metrics"},  # metrics: how answers are normalised
     "embed": DATA | {"media"},

@@ -171,8 +171,8 @@ def _shifted(
     told = {"describe": shift.describe()}
     if not hasattr(shift, "draw"):
         return shift(data, reference), {**told, "shift": shift.to_json()}
-    drawn = shift.draw(data, reference)
-    return drawn.apply(data), {**told, "shift": dict(drawn.spec), "rates": drawn.rates}
+    shifted, drawn = shift.realise(data, reference)
+    return shifted, {**told, "shift": dict(drawn.spec), "rates": drawn.rates}
 
 
 def digest_ids(row_id: np.ndarray) -> str:

@@ -203,7 +203,8 @@ def told_spec(spec: str) -> str:
         key, equals, value = part.partition("=")
         if key.strip() == "names_cache":
             continue
-        kept.append(f"{key}{equals}{_last_part(value)}" if key.strip() == "names" else part)
+        place = key.strip() in ("names", "source")
+        kept.append(f"{key}{equals}{_last_part(value)}" if place else part)
     return ":".join([name, *kept])
 
 

@@ -26,6 +26,9 @@ EXAMPLES = [
     make_shift("image-noise", severity=2, how="occlusion", modalities=("photo",)),
     make_shift("audio-noise", 0.5, severity=2.0),
     make_shift("codes-noise", how="replace"),
+    make_shift("mar", 0.3, 7, given=("static/age", "labs"), rates={"notes": 0.5}),
+    make_shift("natural", 0.2, 7, source="builtin:digits"),
+    make_shift("swap", 0.5, 3, modalities="labs"),
 ]
 
 
@@ -76,6 +79,12 @@ def test_descriptions_in_full() -> None:
         "In every modality of kind audio (in 50% of the rows), white noise is added, 6.02 dB above the "
         "signal.",
         "In every modality of kind codes, each code is replaced by a random one with probability 30%.",
+        "Lost at random given others: each modality but static, labs of each row with mean probability "
+        "0.3, notes with 0.5, the odds times 3 per standard deviation by which static/age, labs lie "
+        "higher.",
+        "Lost by the patterns that occur of another data set: each modality of each row with mean "
+        "probability 0.2, together with those that are absent with it.",
+        "The values of labs (in 50% of the rows) come from other rows.",
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from amodal import load
 from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
 from amodal.errors import CheckpointError, DataError, SettingError, StorageError, UnknownNameError
@@ -279,7 +280,7 @@ def test_development_rows_come_with_their_parts(data, tmp_path, fits):
     assert len(tested) + len(one) == 90
 
 
-def test_labels_of_test_rows_change_no_prediction(tmp_path):
+def test_labels_of_test_rows_change_no_trained_weight_and_no_prediction(tmp_path):
     """With a published split, what is learned does not depend on the labels of test rows."""
     split = np.where(np.arange(90) % 3 == 0, "test", "")
     plain = _data(split=split)
@@ -288,13 +289,20 @@ def test_labels_of_test_rows_change_no_prediction(tmp_path):
     target = plain.target.copy()
     target[test] = rng.permutation(target[test])
     shuffled = plain.replace(target=target)
-    found = []
+    found, weights = [], []
+    methods = ("logistic", "attention:epochs=2:width=8")
     for name, one in (("plain", plain), ("shuffled", shuffled)):
         one.save(tmp_path / name)
         out = tmp_path / f"{name}-study"
-        run_study(_plan(tmp_path / name, ("logistic",), rates=(0.5,)), out)
+        run_study(_plan(tmp_path / name, methods, rates=(0.5,)), out)
         p = read_results(out).group("logistic", At("mcar", 0.5))[0].predicted
         found.append(p)
+        fits = [load(path.parent) for path in sorted((out / "fits").glob("*/model.json"))]
+        network = next(f for f in fits if f.method == "attention").members_[0].method
+        weights.append({k: v.numpy() for k, v in network.state_dict().items()})
+    assert weights[0].keys() == weights[1].keys()
+    for name in weights[0]:
+        np.testing.assert_array_equal(weights[0][name], weights[1][name])
     assert (found[0].target != found[1].target).any()
     np.testing.assert_array_equal(found[0].row_id, found[1].row_id)
     np.testing.assert_array_equal(*(p.outputs["probability"] for p in found))
@@ -328,7 +336,14 @@ def test_the_number_of_jobs_changes_nothing(data, tmp_path):
     [
         ({"methods": ("bosting",)}, UnknownNameError, "did you mean 'boosting'"),
         ({"mechanisms": ("mcra",)}, UnknownNameError, "did you mean 'mcar'"),
-        ({"mechanisms": ("noise",)}, SettingError, "'noise' does not; name mcar or mnar"),
+        ({"mechanisms": ("none",)}, SettingError, "shift 'none' changes nothing"),
+        ({"mechanisms": ("mcar+mnar",)}, SettingError, "names several; leave one"),
+        ({"mechanisms": ("natural",), "unequal": ("a=0.5",)}, SettingError, "use 'mcar' for these"),
+        (
+            {"unequal": ("aa=0.5",)},
+            UnknownNameError,
+            "unknown modality with a rate of its own 'aa'",
+        ),
         ({"mechanisms": ("mnar:odds=2",)}, UnknownNameError, "unknown setting of shift 'mnar'"),
         ({"metrics": ("rmse",)}, SettingError, "is for regression targets"),
         ({"metrics": ("briar",)}, UnknownNameError, "did you mean 'brier'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from amodal.errors import SettingError, StorageError, UnknownNameError
@@ -79,3 +81,16 @@ def test_no_file(tmp_path):
         read_study_file(tmp_path / "none.toml")
     with pytest.raises(StorageError, match="cannot be read"):
         read_study_file(tmp_path)
+
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_study_files_of_the_project_can_be_run(path):
+    from amodal.model import make_model
+
+    plan = read_study_file(path)
+    assert plan.metrics
+    for spec in plan.methods:
+        make_model(spec)

@@ -8,6 +8,7 @@ import typer
 
 from amodal.cli.options import Data, Device, Json, Metrics, Run, check_device, many
 from amodal.cli.show import as_json, heading, prose, shown, table
+from amodal.errors import SettingError
 
 if TYPE_CHECKING:
     from amodal.evaluation import Evaluation
@@ -24,11 +25,14 @@ def evaluate(
         typer.Option(help="test or all; test is the default on the data trained on, else all."),
     ] = None,
     absent: Annotated[
-        float | None, typer.Option(help="The rate at which modalities are lost, 0 to 1.")
+        str | None,
+        typer.Option(help="The rate at which modalities are lost, 0 to 1; or labs=0.7/notes=0.1."),
     ] = None,
     mechanism: Annotated[
         str | None,
-        typer.Option(help="mcar, mnar, ..., with settings as in mnar:odds_ratio=5.  [mcar]"),
+        typer.Option(
+            help="mcar, mnar, ..., as in mnar:odds_ratio=5 or mcar+noise:severity=2.  [mcar]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the loss.")] = 0,
     metrics: Metrics = "",
@@ -91,14 +95,21 @@ def guarded(found: Evaluation) -> dict[str, Any]:
     return record
 
 
-def _shift(absent: float | None, mechanism: str | None, seed: int) -> Shift | None:
-    from amodal.settings import parse_method
-    from amodal.shifts import make_shift
+def _shift(absent: str | None, mechanism: str | None, seed: int) -> Shift | None:
+    from amodal.cli.options import rates_of_loss
+    from amodal.shifts import make_shift, parse_shift
 
-    if mechanism is None and not absent:
-        return None if absent is None else make_shift("none", absent, seed)
-    name, settings = parse_method(mechanism or "mcar")
-    return make_shift(name, absent, seed, **settings)
+    found = rates_of_loss(absent) if absent else []
+    if len(found) > 1:
+        raise SettingError(
+            f"an evaluation has one rate of loss; got {absent!r}; name one, or use `amodal study`"
+        )
+    if found and isinstance(found[0], str):
+        return parse_shift(f"{mechanism or 'mcar'}:rates={found[0]}", 0.0, seed)
+    rate = found[0] if found else None
+    if mechanism is None and not rate:
+        return None if rate is None else make_shift("none", rate, seed)
+    return parse_shift(mechanism or "mcar", rate, seed)
 
 
 def _show(found: Evaluation, what: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "check_device",
     "many",
     "numbers",
+    "rates_of_loss",
 ]
 
 T = TypeVar("T")
@@ -75,6 +76,21 @@ def numbers(what: str, text: str, read: Callable[[str], T]) -> list[T]:
     except ValueError:
         kind = "whole numbers" if read is int else "numbers"
         raise SettingError(f"{what} are {kind} between commas; got {text!r}; change it") from None
+
+
+def rates_of_loss(text: str) -> list[float | str]:
+    """Rates between commas; a rate per modality stays a text for `amodal.shifts.rates`.
+
+    Raises:
+        SettingError: one is none.
+
+    >>> rates_of_loss("0,0.5,labs=0.7/notes=0.1")
+    [0.0, 0.5, 'labs=0.7/notes=0.1']
+    """
+    words = many(text)
+    tables = [word for word in words if "=" in word]
+    plain = ",".join(word for word in words if "=" not in word)
+    return [*numbers("rates of loss", plain, float), *tables]
 
 
 def check_device(name: str) -> str:

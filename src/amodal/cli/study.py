@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amodal.cli.failures import UNFINISHED
-from amodal.cli.options import Mechanisms, Methods, StudyData, many, numbers
+from amodal.cli.options import Mechanisms, Methods, StudyData, many, numbers, rates_of_loss
 from amodal.cli.show import heading, next_step
 from amodal.errors import SettingError
 
@@ -26,7 +26,11 @@ def study(
     out: Annotated[Path, typer.Option(help="The folder of the study.")],
     methods: Methods = None,
     absent: Annotated[
-        str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.3,0.5,0.7")
+        str | None,
+        typer.Option(
+            help="Rates of loss, with commas; labs=0.7/notes=0.1 for one rate per modality.",
+            show_default="0,0.3,0.5,0.7",
+        ),
     ] = None,
     mechanism: Mechanisms = None,
     seeds: Annotated[
@@ -36,7 +40,15 @@ def study(
         int | None, typer.Option(min=0, help="Cross-validation; 0: one split per seed.")
     ] = None,
     absent_at: Annotated[
-        str | None, typer.Option(help="test, or both (training rows too).", show_default="test")
+        str | None, typer.Option(help="test, training, or both.", show_default="test")
+    ] = None,
+    hidden_labels: Annotated[
+        float | None,
+        typer.Option("--hide-labels", help="Share of training labels that are hidden."),
+    ] = None,
+    probe: Annotated[
+        bool | None,
+        typer.Option("--probe/--no-probe", help="Measure what reliability is worth."),
     ] = None,
     keep_one: Annotated[
         bool | None,
@@ -82,6 +94,9 @@ def study(
         str | None, typer.Option("--data", help="Other data than the study file names.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="1")] = None,
+    engine: Annotated[
+        str, typer.Option(help="processes of this machine, or ray (a cluster).")
+    ] = "processes",
     rerun: Annotated[
         str, typer.Option(help="missing cells only; failed ones too; or all of them.")
     ] = "failed",
@@ -98,11 +113,13 @@ def study(
     given = {
         "data": on,
         "methods": methods and many(methods),
-        "rates": absent and numbers("rates of loss", absent, float),
+        "rates": absent and rates_of_loss(absent),
         "mechanisms": None if mechanism is None else many(mechanism),
         "seeds": seeds and _seeds(seeds),
         "folds": folds,
         "absent_at": absent_at,
+        "hidden_labels": hidden_labels,
+        "probe": probe,
         "keep_one": keep_one,
         "metrics": None if metrics is None else many(metrics),
         "replicates": replicates,
@@ -122,7 +139,7 @@ def study(
         plan = Plan.from_json({"data": data, **given})
         plan = with_tuned(plan, tuned) if tuned else plan
     with StudyProgress() as progress:
-        outcome = run_study(plan, out, rerun=rerun, progress=progress)
+        outcome = run_study(plan, out, rerun=rerun, engine=engine, progress=progress)
     _show(outcome, out)
     if outcome.failed:
         raise typer.Exit(UNFINISHED)

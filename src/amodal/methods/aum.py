@@ -378,13 +378,21 @@ class AUM(NeuralMethod):
         self.conflict_quantiles.copy_(earlier.conflict_quantiles)
 
     def diagnostics(self, prediction: Prediction) -> dict[str, float]:
-        """Variance collapse, attention entropy against uniform, KL per row in nats."""
+        """Variance collapse, attention entropy against uniform, KL per row in nats, log variances.
+
+        The last are quantiles over present modalities of the log of the mean variance over d.
+        """
         there = prediction.present
         out = {
             "variance_collapse": float(prediction.extra["collapsed"][there].mean()),
             "attention_entropy": evenness(prediction.reliance, there),
             "kl_nats": float(prediction.extra["kl"].mean()),
         }
+        spread = prediction.extra["variance_of_modality"][there].log()
+        if len(spread):
+            levels = torch.tensor([0.05, 0.5, 0.95], dtype=spread.dtype, device=spread.device)
+            found = torch.quantile(spread, levels).tolist()
+            out |= {f"log_variance_q{q}": x for q, x in zip(("05", "50", "95"), found, strict=True)}
         return {k: v for k, v in out.items() if v == v}
 
 

@@ -11,7 +11,7 @@ from amodal.errors import DataError
 from amodal.metrics.arrays import Ties, midpoints, ratio, weighted_mean
 from amodal.metrics.inputs import check_weight
 
-__all__ = ["attention_entropy", "rank_correlation"]
+__all__ = ["attention_entropy", "check_present", "rank_correlation", "take_present"]
 
 
 def rank_correlation(
@@ -37,9 +37,9 @@ def rank_correlation(
     >>> rank_correlation([[1, 2], [3, 0]], [[1, 4], [9, 5]], [[True, True], [True, False]])
     1.0
     """
-    there = _present(present)
+    there = check_present(present)
     weights, single = check_weight(weight, len(there))
-    first, second = _at(a, there, "a"), _at(b, there, "b")
+    first, second = take_present(a, there, "a"), take_present(b, there, "b")
     pairs = weights[:, np.nonzero(there)[0]]
     value = _correlation(_ranks(first, pairs), _ranks(second, pairs), pairs)
     return float(value[0]) if single else value
@@ -70,9 +70,9 @@ def attention_entropy(
     >>> attention_entropy([[0.3, 0.3, 9], [0.8, 0, 9]], [[True, True, False]] * 2)
     0.5
     """
-    there = _present(present)
+    there = check_present(present)
     weights, single = check_weight(weight, len(there))
-    values = _at(reliance, there, "reliance")
+    values = take_present(reliance, there, "reliance")
     if (values < 0).any():
         raise DataError(
             f"reliance is at least 0; found {int((values < 0).sum())} negative entries. "
@@ -89,7 +89,12 @@ def attention_entropy(
     return float(value[0]) if single else value
 
 
-def _present(present: ArrayLike) -> np.ndarray:
+def check_present(present: ArrayLike) -> np.ndarray:
+    """`present` as a bool array [n, m].
+
+    Raises:
+        DataError: it is none.
+    """
     there = np.asarray(present)
     if there.dtype != bool or there.ndim != 2:
         raise DataError(
@@ -99,7 +104,12 @@ def _present(present: ArrayLike) -> np.ndarray:
     return there
 
 
-def _at(values: ArrayLike, there: np.ndarray, name: str) -> np.ndarray:
+def take_present(values: ArrayLike, there: np.ndarray, name: str) -> np.ndarray:
+    """[k] the entries of `values` [n, m] at the k present pairs, row by row.
+
+    Raises:
+        DataError: another shape than `there`, or a present entry that is not finite.
+    """
     table = np.asarray(values, dtype=np.float64)
     if table.shape != there.shape:
         raise DataError(

@@ -43,17 +43,31 @@ from amodal.report.further import (
 )
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
+from amodal.report.robustness import (
+    area_grid,
+    pair_grid,
+    rank_grid,
+    rank_panel,
+    robustness_grid,
+    spread_grid,
+)
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.svg import Drawing
 from amodal.report.tripod import checklist, checklist_grid
 from amodal.report.words import limits, summary
+from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import canonical, put_file
 from amodal.study.further import Further, further_of, write_further
+from amodal.study.latex import write_latex
 from amodal.study.pooling import Pool
+from amodal.study.probe import MEASURES
+from amodal.study.ranks import rank_studies
 from amodal.study.results import Results, read_results
+from amodal.study.robustness import area_rows, robustness_rows
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
 from amodal.study.tables import write_csv, write_tables
+from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["build_report"]
 
@@ -74,7 +88,10 @@ class Section:
 
 
 def build_report(
-    study_dir: str | Path, *, progress: Callable[[int, int, str], None] | None = None
+    study_dir: str | Path,
+    *,
+    beside: Sequence[str | Path] = (),
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """Writes the report of a study into ``report/`` in its folder, and returns the page's path.
 
@@ -84,6 +101,7 @@ def build_report(
 
     Args:
         study_dir: the folder of a study, finished or not.
+        beside: folders of studies on other data, over which methods are ranked too.
         progress: called as progress(done, all, what) while scores are computed: most of the time of
             a first call.
 
@@ -102,15 +120,30 @@ def build_report(
     further = further_of(pool, progress=progress)
     listed = checklist(results, further)
     content = _content(pool, facts_of(pool)) | _further(results, further)
+    content |= _ranked([pool, *(Pool(read_results(f)) for f in beside)])
     content["checklist"] = checklist_grid(listed)
     out = results.folder / "report"
     for figure in _figures(content):
         figure.save(out / "figures")
     tables = [*write_tables(pool, out / "tables"), *write_further(further, out / "tables")]
     tables.append(write_csv(out / "tables" / "tripod_ai.csv", listed))
+    if not content["ranking"].why_not:
+        rows = content["ranking"].rows()
+        tables.append(write_csv(out / "tables" / "ranks.csv", rows))
+        tables.append(write_latex(out / "tables" / "ranks.tex", rows))
     content["tables"] = [path.name for path in tables]
     page = _environment().get_template("template.html.j2").render(**content)
     return put_file(out / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def _ranked(pools: Sequence[Pool]) -> dict[str, Any]:
+    """Ranks over the data sets of several studies, or why there are none."""
+    ranking = rank_studies(pools)
+    if ranking.why_not:
+        return {"ranking": ranking, "rank_panels": [], "rank_grid": None, "pair_grid": None}
+    panels = [rank_panel(ranking)]
+    grids = {"rank_grid": rank_grid(ranking), "pair_grid": pair_grid(ranking)}
+    return {"ranking": ranking, "rank_panels": panels, **grids}
 
 
 def _further(results: Results, further: Further) -> dict[str, Any]:
@@ -136,6 +169,7 @@ def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
     results = pool.results
     modalities = results.data["modalities"]
     reliability = reliability_rows(results)
+    worth = worth_tables(read_probes(results))
     shown = [m for m in results.metrics if m not in HIDDEN and _known(pool, m)]
     natural = any(m["not_measured"] for m in modalities)
     return {
@@ -152,6 +186,9 @@ def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
         "mechanisms": _mechanisms(pool),
         "sections": [_section(pool, metric) for metric in shown],
         "paired": paired_grid(_by_method(against_best(pool, results.primary))),
+        "areas": area_grid(area_rows(pool, results.primary)),
+        "robustness": robustness_grid(robustness_rows(pool, results.primary)),
+        "spread": spread_grid(pool, results.primary),
         "marks": _marks(margin=results.plan.margin),
         "reference": method_name(results.reference or ""),
         "referenced": reference_grid(_by_method(against_reference(pool, results.primary))),
@@ -160,6 +197,14 @@ def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
         "mechanism": mechanism_name(results.mechanisms[0]),
         "reliability": reliability_panels(results, reliability),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
+        "worth": worth_grid(worth["worth"]) if worth["worth"] else None,
+        "worth_noise": noise_panels(results, worth["worth_noise"]),
+        "worth_removal": removal_grid(worth["worth_removal"]),
+        "measures": [
+            (TITLES[k], MEASURES[k])
+            for k in TITLES
+            if any(r["measure"] == k for r in worth["worth"])
+        ],
         "diagnostics": diagnostic_grid(diagnostic_rows(results)),
         "alarms": alarms(),
         "settings": settings_facts(results),
@@ -210,8 +255,8 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    more = [content[name] for name in ("calibration", "risk", "decision", "reliability")]
-    return [*parts, *(x for drawings in more for x in drawings)]
+    more = ("rank_panels", "calibration", "risk", "decision", "reliability", "worth_noise")
+    return [*parts, *(x for name in more for x in content[name])]
 
 
 def _mechanisms(pool: Pool) -> list[tuple[str, str]]:

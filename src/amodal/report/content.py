@@ -179,16 +179,18 @@ def _p(value: float) -> str:
 
 
 def rate_grid(rows: Sequence[Mapping[str, Any]], modalities: int) -> Grid:
-    """Rates asked for and what came out."""
-    body = []
+    """Rates asked for and what came out; changed values where there are any."""
+    body, worse = [], any(r["worse"] != 0 for r in rows)
     for r in rows:
         pairs = r["n"] * modalities
         name = "as they are" if r["mechanism"] == NONE else short_mechanism(r["mechanism"])
         shares = [_percent(r[k], pairs) for k in ("achieved", "achieved_present")]
         shares.append(_percent(r["natural_absence"], pairs))
         body.append([name, f"{r['rate']:g}", *shares, _percent(r["with_nothing"], r["n"])])
+        if worse:
+            body[-1].append(_percent(r["worse"], pairs))
     head = ["Mechanism", "Asked", "Of all pairs", "Of present pairs", "Not measured before"]
-    return Grid([*head, "Rows left with nothing"], body)
+    return Grid([*head, "Rows left with nothing", *["Values changed"] * worse], body)
 
 
 def diagnostic_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:

@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 
 from amodal.metrics import METRICS
 from amodal.report.figures import SIZE, end_labels, title
-from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc, short_mechanism
+from amodal.report.style import (
+    GREY,
+    INK,
+    Look,
+    file_name,
+    looks,
+    mechanism_name,
+    rc,
+    short_mechanism,
+)
 from amodal.report.svg import Drawing, draw
 from amodal.report.words import number, signed
 from amodal.study.compare import Comparison
@@ -73,7 +82,7 @@ def _panel(
     end_labels(axes, lasts, end=0.93, style=style)
     metric = METRICS[comparisons[0].metric]
     title(figure, f"{metric.title}: difference from the best baseline", mechanism_name(mechanism))
-    name = f"difference-{metric.name}-{mechanism.replace(':', '_').replace('=', '-')}"
+    name = f"difference-{metric.name}-{file_name(mechanism)}"
     return draw(figure, name, alt=_alt(comparisons, mechanism, style=style))
 
 

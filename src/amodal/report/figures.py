@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from amodal.metrics import METRICS, Interval
-from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc
+from amodal.report.style import GREY, INK, Look, file_name, looks, mechanism_name, rc
 from amodal.report.svg import Drawing, draw
 from amodal.study.plan import NONE
 from amodal.study.pooling import Pool
@@ -150,7 +150,7 @@ def _panel(
     direction = better.get(METRICS[metric].higher_is_better)
     told = [mechanism_name(mechanism), direction or f"{METRICS[metric].ideal:g} is ideal"]
     title(figure, METRICS[metric].title, " · ".join(told))
-    name = f"{metric}-{mechanism.replace(':', '_').replace('=', '-')}"
+    name = f"{metric}-{file_name(mechanism)}"
     return draw(figure, name, alt=_alt(metric, mechanism, lines, style=style))
 
 

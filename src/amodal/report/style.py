@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -15,6 +16,7 @@ __all__ = [
     "GREY",
     "INK",
     "Look",
+    "file_name",
     "looks",
     "mechanism_name",
     "method_name",
@@ -48,9 +50,12 @@ _NAMES = {
     "m3care": "M3Care",
     "cmae": "CM-AE",
 }
+_LETTERS = ("mcar", "mar", "mnar")  # read letter by letter
 _MECHANISMS = {
     NONE: "data as they are",
     "mcar": "lost completely at random (MCAR)",
+    "mar": "lost by the values of others (MAR)",
+    "natural": "lost by the patterns that occur",
     "mnar": "lost by their own values (MNAR)",
     "mnar-severity": "lost by severity (MNAR)",
     "mnar-target": "lost by the target (MNAR, stress test)",
@@ -147,9 +152,14 @@ def mechanism_name(spec: str) -> str:
     >>> mechanism_name("mnar:odds_ratio=5")
     'lost by their own values (MNAR), odds ratio 5'
     """
-    name, settings = parse_method(spec)
-    known = _MECHANISMS.get(name.replace("_", "-"), name)
-    return ", ".join([known, *(f"{k.replace('_', ' ')} {v}" for k, v in settings.items())])
+    told = []
+    for part in spec.split("+"):
+        name, settings = parse_method(part)
+        known = _MECHANISMS.get(name.replace("_", "-"), name.replace("-", " "))
+        told.append(
+            ", ".join([known, *(f"{k.replace('_', ' ')} {v}" for k, v in settings.items())])
+        )
+    return "; with ".join(told)
 
 
 def short_mechanism(spec: str) -> str:
@@ -157,10 +167,25 @@ def short_mechanism(spec: str) -> str:
 
     >>> short_mechanism("mnar-severity:odds_ratio=5")
     'MNAR-severity odds_ratio=5'
+    >>> short_mechanism("mcar+noise:severity=2")
+    'MCAR + noise severity=2'
     """
-    name, _, settings = spec.partition(":")
-    head, dash, tail = name.replace("_", "-").partition("-")
-    return (head.upper() + dash + tail + " " + settings.replace(":", " ")).strip()
+    told = []
+    for part in spec.split("+"):
+        name, _, settings = part.partition(":")
+        head, dash, tail = name.replace("_", "-").partition("-")
+        head = head.upper() if head in _LETTERS else head
+        told.append((head + dash + tail + " " + settings.replace(":", " ")).strip())
+    return " + ".join(told)
+
+
+def file_name(spec: str) -> str:
+    """A mechanism as part of the name of a file.
+
+    >>> file_name("mnar:odds_ratio=5"), file_name("mcar:rates=a=0.7/b=0+noise")
+    ('mnar_odds_ratio-5', 'mcar_rates-a-0.7-b-0-noise')
+    """
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", spec.replace(":", "_"))
 
 
 def point_name(at: At) -> str:

@@ -205,6 +205,15 @@ def limits(facts: Facts, plan: Plan, *, natural: bool) -> list[str]:
         found.append(
             "Training rows lost nothing: how methods fare when trained under loss is not shown."
         )
+    if plan.absent_at == "training":
+        found.append(
+            "Test rows lost nothing: what is shown is what loss in training costs, not loss in use."
+        )
+    if plan.hidden_labels:
+        found.append(
+            f"{plan.hidden_labels:.0%} of the labels were hidden from training, at random: labels "
+            "that are unknown for a reason may cost more."
+        )
     if natural:
         found.append(
             "Modalities that nobody measured are part of these data, and that they were not can "

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from amodal.checks import check_fraction
 from amodal.data.dataset import Dataset
 from amodal.errors import SettingError, unknown_name
 from amodal.shifts.base import Shift
 from amodal.shifts.keyed import string_keys, uniform
 from amodal.shifts.pattern import LossPattern
+from amodal.shifts.rates import check_rates
 
 __all__ = ["AbsenceShift", "Chances", "Mcar"]
 
@@ -40,6 +40,8 @@ class AbsenceShift(Shift):
         modalities: names of the modalities concerned; None for all.
         keep_one: a row that has something present and would lose all of it keeps one modality,
             chosen at random; the rate that comes out is then below the one asked for.
+        rates: rates of single modalities that replace `rate` there: a mapping, or its text
+            ("labs=0.7/notes=0.1").
 
     >>> d = Dataset.from_arrays({"a": np.zeros((100, 1))})
     >>> few, many = (Mcar(rate).draw(d).lost for rate in (0.3, 0.5))
@@ -50,12 +52,35 @@ class AbsenceShift(Shift):
     """
 
     keep_one: bool = False
+    rates: Mapping[str, float] | tuple[tuple[str, float], ...] | str = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.keep_one, bool | np.bool_):
             raise SettingError(f"keep_one must be true or false; got {self.keep_one!r}; change it")
         self._set("keep_one", bool(self.keep_one))
+        self._set("rates", check_rates(self.rates))
+        for name, _ in self.rates:
+            if self.modalities is not None and name not in self.modalities:
+                raise unknown_name("modality with a rate of its own", name, self.modalities)
+
+    def per_column(self, data: Dataset, columns: np.ndarray) -> np.ndarray:
+        """``Float64[c]`` the rate asked for of each of `columns`.
+
+        Raises:
+            UnknownNameError: `data` lacks a modality that has a rate of its own.
+        """
+        own = dict(self.rates)
+        for name in own:
+            data.modality(name)
+        return np.array([own.get(data.names[k], self.rate) for k in columns], dtype=np.float64)
+
+    def hits(
+        self, data: Dataset, rows: np.ndarray, columns: np.ndarray, chances: Chances
+    ) -> np.ndarray:
+        """``Bool[n, c]``: the pairs of `columns` that are lost; `rows` are the keys of the rows."""
+        drawn = uniform(self.seed, rows, data.names, "absence")
+        return drawn[:, columns] < chances.probability
 
     @abstractmethod
     def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
@@ -75,9 +100,8 @@ class AbsenceShift(Shift):
         columns = self.columns(data)
         chances = self.chances(data, data if reference is None else reference, columns)
         rows = string_keys(data.row_id)
-        drawn = uniform(self.seed, rows, data.names, "absence")
         lost = np.zeros(data.shape, dtype=bool)
-        lost[:, columns] = drawn[:, columns] < chances.probability
+        lost[:, columns] = self.hits(data, rows, columns, chances)
         kept = np.zeros(len(data), dtype=bool)
         if self.keep_one:
             kept = data.present.any(axis=1) & ~(data.present & ~lost).any(axis=1)
@@ -95,7 +119,16 @@ class AbsenceShift(Shift):
         )
 
     def _requested(self, data: Dataset, columns: np.ndarray) -> float:
-        return self.rate
+        if not self.rates:
+            return self.rate
+        return round(float(self.per_column(data, columns).mean()), 12)
+
+    def realise(
+        self, data: Dataset, reference: Dataset | None = None
+    ) -> tuple[Dataset, LossPattern]:
+        """(`data` with the pairs of `draw` lost, the pattern)."""
+        drawn = self.draw(data, reference)
+        return drawn.apply(data), drawn
 
     def __call__(self, data: Dataset, reference: Dataset | None = None) -> Dataset:
         """`data` with the pairs of `draw` lost."""
@@ -107,7 +140,14 @@ class AbsenceShift(Shift):
     @property
     def is_identity(self) -> bool:
         """Whether nothing is ever lost."""
-        return self.rate == 0
+        return self.rate == 0 and not any(rate for _, rate in self.rates)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `shift_from_json` reads."""
+        return super().to_json() | {"rates": dict(self.rates)}
+
+    def _own(self) -> str:
+        return "".join(f", {name} with {rate:g}" for name, rate in self.rates)
 
     def _kept(self) -> str:
         return ", but no row loses all that it has" if self.keep_one else ""
@@ -122,7 +162,7 @@ class Mcar(AbsenceShift):
         seed: any integer.
         modalities: names of the modalities concerned; None for all.
         keep_one: see `AbsenceShift`.
-        rates: rates of single modalities (a mapping) that replace `rate` there.
+        rates: rates of single modalities; see `AbsenceShift`.
 
     >>> print(Mcar(0.5).describe())
     Lost completely at random: each modality of each row, measured or not, with probability 0.5.
@@ -134,52 +174,15 @@ class Mcar(AbsenceShift):
     name: ClassVar[str] = "mcar"
     title: ClassVar[str] = "Modalities lost completely at random"
 
-    rates: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            pairs = sorted(dict(self.rates).items())
-        except (TypeError, ValueError):
-            raise SettingError(
-                f"rates must map names of modalities to rates; got {self.rates!r}; change it"
-            ) from None
-        checked = [(str(n), check_fraction(f"the rate of modality {n!r}", r)) for n, r in pairs]
-        self._set("rates", tuple(checked))
-        for name, _ in checked:
-            if self.modalities is not None and name not in self.modalities:
-                raise unknown_name("modality with a rate of its own", name, self.modalities)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether nothing is ever lost."""
-        return self.rate == 0 and not any(rate for _, rate in self.rates)
-
-    def _per_column(self, data: Dataset, columns: np.ndarray) -> np.ndarray:
-        own = dict(self.rates)
-        for name in own:
-            data.modality(name)
-        return np.array([own.get(data.names[k], self.rate) for k in columns], dtype=np.float64)
-
-    def _requested(self, data: Dataset, columns: np.ndarray) -> float:
-        if not self.rates:
-            return self.rate
-        return round(float(self._per_column(data, columns).mean()), 12)
-
     def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
         """The same for all rows."""
         shape = (len(data), len(columns))
-        probability = np.broadcast_to(self._per_column(data, columns), shape)
+        probability = np.broadcast_to(self.per_column(data, columns), shape)
         return Chances(probability, np.zeros(shape, dtype=bool), {})
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object that `shift_from_json` reads."""
-        return super().to_json() | {"rates": dict(self.rates)}
 
     def describe(self) -> str:
         """One sentence in words."""
-        own = "".join(f", {name} with {rate:g}" for name, rate in self.rates)
         return (
             f"Lost completely at random: {self._where()} of each row, measured or not, with "
-            f"probability {self.rate:g}{own}{self._kept()}."
+            f"probability {self.rate:g}{self._own()}{self._kept()}."
         )

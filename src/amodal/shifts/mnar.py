@@ -16,7 +16,7 @@ from amodal.shifts.base import check_positive, check_reference
 from amodal.shifts.scores import LEVELS, OwnValueScore, TargetScore
 from amodal.shifts.severity import SeverityScore
 
-__all__ = ["Mnar", "MnarSeverity", "MnarTarget", "intercept"]
+__all__ = ["ByScore", "Mnar", "MnarSeverity", "MnarTarget", "intercept"]
 
 Score = Callable[[Dataset, Sequence[str]], np.ndarray]
 
@@ -59,14 +59,26 @@ def intercept(effect: np.ndarray, rate: float) -> float:
     return b
 
 
+def _intercepts(effects: Sequence[np.ndarray], rates: np.ndarray) -> np.ndarray:
+    """``Float64[c]`` the intercept of each rate; one effect serves all where there is one only."""
+    known: dict[tuple[int, float], float] = {}
+    for j, rate in enumerate(rates.tolist()):
+        key = (j % len(effects), rate)
+        if 0 < rate < 1 and key not in known:
+            known[key] = intercept(effects[key[0]], rate)
+    return np.array([known.get((j % len(effects), r), 0.0) for j, r in enumerate(rates.tolist())])
+
+
 @dataclass(frozen=True)
-class _NotAtRandom(AbsenceShift):
+class ByScore(AbsenceShift):
     """P(lost) = sigmoid(b + log(odds_ratio) * score), with b such that the mean is the rate asked.
 
     b is solved for each modality over the pairs of the reference that have a score. A pair without
     a score is neutral: it is lost with the rate asked for exactly. At rates 0 and 1 nothing depends
     on a score, and none is computed.
     """
+
+    kind: ClassVar[str] = "not at random"
 
     odds_ratio: float = 3.0
 
@@ -81,40 +93,43 @@ class _NotAtRandom(AbsenceShift):
 
     def chances(self, data: Dataset, reference: Dataset, columns: np.ndarray) -> Chances:
         """By the score, calibrated on `reference`."""
-        shape = (len(data), len(columns))
-        if self.rate in (0.0, 1.0) or 0 in shape:
-            return Chances(np.full(shape, self.rate), np.zeros(shape, dtype=bool), {})
+        shape, rates = (len(data), len(columns)), self.per_column(data, columns)
+        inside = (rates > 0) & (rates < 1)
+        if not inside.any() or 0 in shape:
+            flat = np.broadcast_to(rates, shape)
+            return Chances(flat, np.zeros(shape, dtype=bool), {})
         names = [data.names[k] for k in columns]
         check_reference(data, reference, names)
         score, log_odds = self.score(reference, names), float(np.log(self.odds_ratio))
         base = score(reference, names)
         known = [column[~np.isnan(column)] for column in base.T]
-        b = np.array([intercept(log_odds * column, self.rate) for column in known])
+        b = _intercepts([log_odds * column for column in known], rates)
         mine = base if data is reference else score(data, names)
-        p = np.where(np.isnan(mine), self.rate, _sigmoid(b + log_odds * mine))
+        p = np.where(np.isnan(mine) | ~inside, rates, _sigmoid(b + log_odds * mine))
         learned = {
-            "intercept": {name: float(b[j % len(b)]) for j, name in enumerate(names)},
+            "intercept": {n: float(x) for n, x, yes in zip(names, b, inside, strict=True) if yes},
             "reference_rows": len(reference),
             **score.facts,
         }
-        return Chances(np.broadcast_to(p, shape), np.broadcast_to(np.isnan(mine), shape), learned)
+        neutral = np.isnan(mine) & inside
+        return Chances(np.broadcast_to(p, shape), np.broadcast_to(neutral, shape), learned)
 
     def _sentence(self, by: str) -> str:
         return (
-            f"Lost not at random: {self._where()} of each row with mean probability "
-            f"{self.rate:g}, {by}{self._kept()}."
+            f"Lost {self.kind}: {self._where()} of each row with mean probability "
+            f"{self.rate:g}{self._own()}, {by}{self._kept()}."
         )
 
 
 @dataclass(frozen=True)
-class Mnar(_NotAtRandom):
+class Mnar(ByScore):
     r"""Lost by the modality's own values: the higher (or the more extreme), the likelier.
 
     The score is `OwnValueScore`, in standard deviations. Absent pairs have no value and are lost
     with the rate asked for, so a loss does not tell whether the modality had been measured.
 
     Args:
-        rate, seed, modalities, keep_one: see `AbsenceShift`.
+        rate, seed, modalities, keep_one, rates: see `AbsenceShift`.
         odds_ratio: by which the odds of loss grow per standard deviation of the score; below 1
             low values are lost more often; 1 is MCAR.
         by: "level" (how high the values are) or "extreme" (how far from the median).
@@ -148,14 +163,14 @@ class Mnar(_NotAtRandom):
 
 
 @dataclass(frozen=True)
-class MnarSeverity(_NotAtRandom):
+class MnarSeverity(ByScore):
     """Lost by the severity of the case: the likelier its outcome, the likelier.
 
     The score is `SeverityScore`, one a row, in standard deviations; a row's own label does not
     enter it, as the model is cross-fitted.
 
     Args:
-        rate, seed, modalities, keep_one: see `AbsenceShift`.
+        rate, seed, modalities, keep_one, rates: see `AbsenceShift`.
         odds_ratio: by which the odds of loss grow per standard deviation of the score.
         folds: folds of the cross-fitting.
         positive: the class that counts as severe; see `amodal.shifts.scores.marked_class`.
@@ -185,7 +200,7 @@ class MnarSeverity(_NotAtRandom):
 
 
 @dataclass(frozen=True)
-class MnarTarget(_NotAtRandom):
+class MnarTarget(ByScore):
     """Lost by the target itself. A stress test: it puts the label into the pattern of loss.
 
     Which modalities are lost then tells the target, so a model that reads `LOST` cheats, and no
@@ -193,7 +208,7 @@ class MnarTarget(_NotAtRandom):
     `TargetScore`.
 
     Args:
-        rate, seed, modalities, keep_one: see `AbsenceShift`.
+        rate, seed, modalities, keep_one, rates: see `AbsenceShift`.
         odds_ratio: the odds of loss in the marked class over those in the others; regression and
             multilabel: per standard deviation of the value, or of the number of labels.
         positive: the marked class; see `amodal.shifts.scores.marked_class`.

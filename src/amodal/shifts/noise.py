@@ -142,6 +142,19 @@ class ValueShift(Shift):
         """Whether nothing is ever changed."""
         return self.rate == 0
 
+    def touched(self, data: Dataset) -> np.ndarray:
+        """``Bool[n, m]``: the present pairs whose values are changed.
+
+        Rows that share a value share its change.
+        """
+        out = np.zeros(data.shape, dtype=bool)
+        if self.is_identity or not len(data):
+            return out
+        for name in self._changeable(data):
+            hit = np.append(value_keys(data, name, "touched", self)[1], False)
+            out[:, data.names.index(name)] = hit[data.values[name].index]  # -1: the last, no value
+        return out
+
     def _changeable(self, data: Dataset) -> list[str]:
         names = [data.names[k] for k in self.columns(data)]
         able = [n for n in names if data.modality(n).kind in self.kinds]

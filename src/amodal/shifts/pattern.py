@@ -20,6 +20,7 @@ __all__ = ["LossPattern", "LossRates"]
 
 _FORMAT, _VERSION = "amodal-loss-pattern", 1
 _COLUMN = "lost:"  # before a modality's name, so that one called "row_id" is no clash
+_WORSE = "worse:"
 
 
 def _share(where: np.ndarray) -> float:
@@ -45,6 +46,7 @@ class LossRates:
         kept_rows: the share of rows in which `keep_one` brought a modality back.
         per_modality: modality -> its own ``expected``, ``achieved``, ``achieved_present`` and
             ``natural_absence``.
+        worse: the share of present pairs whose values were changed.
 
     >>> d = Dataset.from_arrays({"a": [[1.0], [2.0]], "b": [[1.0], None]})
     >>> lost = np.array([[True, True], [False, True]])
@@ -63,6 +65,7 @@ class LossRates:
     empty_rows: float
     kept_rows: float
     per_modality: Mapping[str, Mapping[str, float]]
+    worse: float = 0.0
 
     def describe(self) -> str:
         """The rates in words.
@@ -81,8 +84,11 @@ class LossRates:
             f"Asked to lose {self.requested:.1%} of the pairs; lost {self.achieved:.1%} of all "
             f"pairs and {self.achieved_present:.1%} of those present (expected "
             f"{self.expected:.1%}); {self.natural_absence:.1%} had not been measured; "
-            f"{self.empty_rows:.1%} of the rows are left with nothing{kept}"
+            f"{self.empty_rows:.1%} of the rows are left with nothing{self._worse()}{kept}"
         )
+
+    def _worse(self) -> str:
+        return f"; values of {self.worse:.1%} of those present were changed" if self.worse else ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads; NaN becomes null."""
@@ -91,7 +97,8 @@ class LossRates:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LossRates:
         """The rates that `to_json` wrote."""
-        known = {f.name: data[f.name] for f in fields(cls)}
+        known = {f.name: data[f.name] for f in fields(cls) if f.name != "worse"}
+        known["worse"] = data.get("worse", 0.0)
         return cls(**_with_nan(known))
 
 
@@ -117,6 +124,8 @@ class LossPattern:
         lost: ``Bool[n, m]``.
         spec: the shift that drew it (`Shift.to_json`), with what it learned under ``learned``.
         rates: what was asked and what came out, on the rows it was drawn for.
+        worse: ``Bool[n, m]`` the pairs whose values were changed, None where none were: `apply`
+            does not change them again, `Composed` does, the same way at the same seed.
 
     >>> d = Dataset.from_arrays({"a": [[1.0], [2.0]]}, rows={"row_id": ["p", "q"]})
     >>> p = LossPattern.measure(d, np.array([[True], [False]]), requested=0.5)
@@ -129,6 +138,7 @@ class LossPattern:
     lost: np.ndarray
     spec: Mapping[str, Any]
     rates: LossRates
+    worse: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.lost.shape != (len(self.row_id), len(self.names)):
@@ -233,6 +243,8 @@ class LossPattern:
         columns = {"row_id": pa.array(self.row_id.tolist(), pa.string())}
         for k, name in enumerate(self.names):
             columns[_COLUMN + name] = pa.array(self.lost[:, k])
+            if self.worse is not None:
+                columns[_WORSE + name] = pa.array(self.worse[:, k])
         facts = {"format": _FORMAT, "version": _VERSION, "spec": dict(self.spec)}
         facts["rates"] = self.rates.to_json()
         table = pa.table(columns).replace_schema_metadata({"amodal": json.dumps(facts)})
@@ -255,11 +267,18 @@ class LossPattern:
         """
         table, facts = _read(Path(path))
         names = tuple(c[len(_COLUMN) :] for c in table.column_names if c.startswith(_COLUMN))
-        lost = np.zeros((table.num_rows, len(names)), dtype=bool)
-        for k, name in enumerate(names):
-            lost[:, k] = table[_COLUMN + name].to_numpy(zero_copy_only=False)
+        lost, worse = (_columns(table, prefix, names) for prefix in (_COLUMN, _WORSE))
         row_id = np.array(table["row_id"].to_pylist(), dtype=str)
-        return cls(row_id, names, lost, facts["spec"], LossRates.from_json(facts["rates"]))
+        rates = LossRates.from_json(facts["rates"])
+        return cls(row_id, names, lost, facts["spec"], rates, worse)
+
+
+def _columns(table: Any, prefix: str, names: tuple[str, ...]) -> np.ndarray | None:
+    """``Bool[n, m]`` the columns of `names`; None where the file has none with this prefix."""
+    if not any(c.startswith(prefix) for c in table.column_names):
+        return None if prefix == _WORSE else np.zeros((table.num_rows, 0), dtype=bool)
+    each = [table[prefix + name].to_numpy(zero_copy_only=False) for name in names]
+    return np.column_stack(each).astype(bool).reshape(table.num_rows, len(names))
 
 
 def _pair_rates(

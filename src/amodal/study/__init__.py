@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amodal.study.plan import Plan
+    from amodal.study.replaying import replay
     from amodal.study.results import Results, read_results
     from amodal.study.run import RERUN, Outcome, run_study
     from amodal.study.study_file import read_study_file
@@ -21,6 +22,7 @@ _WHERE = {
     "RERUN": "amodal.study.run",
     "Results": "amodal.study.results",
     "read_results": "amodal.study.results",
+    "replay": "amodal.study.replaying",
     "read_study_file": "amodal.study.study_file",
     "run_study": "amodal.study.run",
     "write_tables": "amodal.study.tables",
@@ -33,6 +35,7 @@ __all__ = [
     "Results",
     "read_results",
     "read_study_file",
+    "replay",
     "run_study",
     "write_tables",
 ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from amodal.errors import unknown_name
 from amodal.settings import keyed, told_spec
+from amodal.shifts import AbsenceShift, shift_class
+from amodal.shifts.rates import check_rates, rates_text
 from amodal.study.files import digest
 from amodal.study.plan import NONE, Plan
 
-__all__ = ["Evaluation", "Fit", "Job", "Pattern", "expand", "merge_settings"]
+__all__ = ["Evaluation", "Fit", "Job", "Pattern", "expand", "merge_settings", "points"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Pattern:
     @property
     def label(self) -> str:
         """The readable part: mechanism and rate."""
-        return NONE if self.is_none else f"{safe(self.mechanism)}{self.rate:g}"
+        return NONE if self.is_none else f"{safe(told_spec(self.mechanism))}{self.rate:g}"
 
     @property
     def id(self) -> str:
@@ -69,6 +72,7 @@ class Fit:
         trained: the pattern of the training rows.
         data: fingerprint of the data.
         version: of the package.
+        hidden: share of the development rows whose labels are hidden.
 
     >>> none = Pattern(NONE, 0.0, 0, False, data="x", version="1")
     >>> one, two = (Fit("mean", "mean", {"epochs": e}, 0, 2, 5, none, "x", "1") for e in (3, 4))
@@ -85,17 +89,20 @@ class Fit:
     trained: Pattern
     data: str
     version: str
+    hidden: float = 0.0
 
     @property
     def key(self) -> dict[str, Any]:
         """All that determines the model."""
-        known = {k: v for k, v in vars(self).items() if k not in ("method", "trained")}
+        apart = ("method", "trained", *(() if self.hidden else ("hidden",)))
+        known = {k: v for k, v in vars(self).items() if k not in apart}
         return {**known, "settings": keyed(self.settings), "trained": vars(self.trained)}
 
     @property
     def id(self) -> str:
         """Folder name."""
         trained = "" if self.trained.is_none else f"-{self.trained.label}"
+        trained += f"-hidden{self.hidden:g}" if self.hidden else ""
         return (
             f"{safe(told_spec(self.method))}{trained}-s{self.seed}-f{self.fold}-{digest(self.key)}"
         )
@@ -120,19 +127,38 @@ class Evaluation:
     pattern: Pattern
 
     @property
+    def at(self) -> Pattern:
+        """The pattern under which it is shown: of the test rows, or of training where these lose
+        nothing.
+        """
+        return self.fit.trained if self.pattern.is_none else self.pattern
+
+    @property
     def id(self) -> str:
         """File name without ending."""
         fit, both = self.fit, {"fit": self.fit.key, "pattern": vars(self.pattern)}
         name = safe(told_spec(fit.method))
-        return f"{name}-{self.pattern.label}-s{fit.seed}-f{fit.fold}-{digest(both)}"
+        return f"{name}-{self.at.label}-s{fit.seed}-f{fit.fold}-{digest(both)}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A fit with the evaluations that need it: the unit of work of one process."""
+    """A fit with the evaluations that need it: the unit of work of one process.
+
+    Args:
+        fit: the model.
+        evaluations: of it.
+        probe: whether it is measured what its reliability is worth.
+    """
 
     fit: Fit
     evaluations: tuple[Evaluation, ...]
+    probe: bool = False
+
+    @property
+    def cells(self) -> int:
+        """How many files its work makes."""
+        return len(self.evaluations) + self.probe
 
 
 def safe(text: str) -> str:
@@ -159,8 +185,49 @@ def merge_settings(
     return {**merged, **own}
 
 
+def points(plan: Plan, names: Sequence[str]) -> list[tuple[str, float]]:
+    """(mechanism, rate) of every loss of a plan; a table of rates is part of its mechanism.
+
+    Args:
+        plan: what is compared.
+        names: the modalities of the data.
+
+    Raises:
+        UnknownNameError: a table names a modality that the data lack.
+
+    >>> points(Plan("d", ("mean",), rates=(0, 0.3, {"a": 0.5})), ["a", "b"])
+    [('mcar', 0.3), ('mcar:rates=a=0.5/b=0', 0.25)]
+    """
+    found = [(m, r) for m, r in product(plan.mechanisms, plan.rates) if r > 0]
+    for text in plan.unequal:
+        own = dict(check_rates(text))
+        for name in own:
+            if name not in names:
+                raise unknown_name("modality with a rate of its own", name, names)
+        whole = {name: own.get(name, 0.0) for name in names}
+        mean = round(sum(whole.values()) / len(whole), 12)
+        specs = [_add(mechanism, whole) for mechanism in plan.mechanisms]
+        found += [(spec, mean) for spec in specs if spec and mean > 0]
+    return found
+
+
+def _add(mechanism: str, rates: Mapping[str, float]) -> str:
+    """The mechanism with rates of its own for its part that loses modalities; "" without one."""
+    parts = mechanism.split("+")
+    for k, part in enumerate(parts):
+        if issubclass(shift_class(part.partition(":")[0]), AbsenceShift):
+            parts[k] = f"{part}:rates={rates_text(rates)}"
+            return "+".join(parts)
+    return ""
+
+
 def expand(
-    plan: Plan, models: Mapping[str, tuple[str, Mapping[str, Any]]], *, data: str, version: str
+    plan: Plan,
+    models: Mapping[str, tuple[str, Mapping[str, Any]]],
+    *,
+    data: str,
+    version: str,
+    names: Sequence[str] = (),
 ) -> list[Job]:
     """All jobs of a plan; those of one seed and fold follow each other.
 
@@ -169,25 +236,28 @@ def expand(
         models: spec -> (name of the method, its settings, resolved).
         data: fingerprint of the data.
         version: of the package.
+        names: the modalities of the data; needed for rates of single modalities.
 
     >>> plan = Plan("d", ("mean",), rates=(0, 0.5), mechanisms=("mcar", "mnar"), seeds=2)
     >>> jobs = expand(plan, {"mean": ("mean", {})}, data="x", version="1")
     >>> len(jobs), [e.pattern.label for e in jobs[0].evaluations]
     (2, ['none', 'mcar0.5', 'mnar0.5'])
     """
-    jobs = []
+    jobs, losses = [], points(plan, names)
     for seed, fold, spec in product(plan.seeds, range(plan.n_folds), plan.methods):
         none = Pattern(NONE, 0.0, seed, False, data, version)
-        lost = [
-            Pattern(m, r, seed, plan.keep_one, data, version)
-            for m, r in product(plan.mechanisms, plan.rates)
-            if r > 0
-        ]
+        lost = [Pattern(m, r, seed, plan.keep_one, data, version) for m, r in losses]
         patterns = [none, *lost] if 0.0 in plan.rates else lost
-        groups = [(none, patterns)] if plan.absent_at == "test" else [(p, [p]) for p in patterns]
+        groups = {
+            "test": [(none, patterns)],
+            "training": [(p, [none]) for p in patterns],
+            "both": [(p, [p]) for p in patterns],
+        }[plan.absent_at]
         folds = plan.folds if plan.folds > 1 else 0
         name, settings = models[spec]
         for trained, tested in groups:
-            fit = Fit(spec, name, settings, seed, fold, folds, trained, data, version)
-            jobs.append(Job(fit, tuple(Evaluation(fit, p) for p in tested)))
+            fit = Fit(
+                spec, name, settings, seed, fold, folds, trained, data, version, plan.hidden_labels
+            )
+            jobs.append(Job(fit, tuple(Evaluation(fit, p) for p in tested), plan.probe))
     return jobs

@@ -10,11 +10,12 @@ from typing import Any
 from amodal.checks import check_fraction
 from amodal.errors import SettingError, unknown_name
 from amodal.settings import parse_method, told, told_spec
+from amodal.shifts.rates import rates_text
 
 __all__ = ["ABSENT_AT", "NONE", "Plan"]
 
-ABSENT_AT = ("test", "both")
-"""Where modalities are lost: at test only (fit once), or at training and test alike."""
+ABSENT_AT = ("test", "training", "both")
+"""Where modalities are lost: at test only (fit once), at training only, or at both alike."""
 NONE = "none"
 """Name of the mechanism of a cell at rate 0."""
 
@@ -29,13 +30,23 @@ class Plan:
     Args:
         data: a prepared folder, or ``builtin:NAME``.
         methods: specs such as ``"boosting"`` or ``"aum:aggregation=posterior:ensemble=4"``.
-        rates: probabilities that a (row, modality) pair is lost; 0 is the data as they are.
-        mechanisms: names of absence shifts, with settings as in `methods` (``"mnar:strength=2"``).
+        rates: probabilities that a (row, modality) pair is lost; 0 is the data as they are. A table
+            of rates per modality, ``{"labs": 0.7, "notes": 0.1}`` or ``"labs=0.7/notes=0.1"`` (0
+            for those not named), goes to `unequal`.
+        mechanisms: names of shifts, with settings as in `methods` (``"mnar:odds_ratio=2"``): losses,
+            changes of values (the rate is then that of changed pairs), or both
+            (``"mcar+noise:severity=2"``).
+        unequal: tables of rates per modality as texts; each is done under every mechanism that
+            loses modalities, and shown under the mean of its rates.
         seeds: whole numbers; a single number k stands for 0 .. k-1.
         folds: 0 or 1: one split per seed; k: k-fold cross-validation per seed.
         absent_at: ``"test"``: fit once on the data as they are, evaluate under every shift;
-            ``"both"``: training rows lose too, by the same mechanism and rate (one fit per rate).
+            ``"both"``: training rows lose too, by the same mechanism and rate (one fit per rate);
+            ``"training"``: training rows alone, tested on the data as they are.
         keep_one: a row never loses all that it had.
+        hidden_labels: share of the groups (or rows) of a fit's development rows whose labels are
+            hidden from it, drawn by the fit's seed and the same for all methods.
+        probe: whether it is measured what reliability is worth (`amodal.study.probe`).
         settings: settings of the models: key ``"*"`` for all methods, ``"neural"`` or ``"classic"``
             for a family, a method's name, or a whole spec; the later in this order wins, and a
             value in the spec itself wins over all.
@@ -82,12 +93,20 @@ class Plan:
     site: str = ""
     thresholds: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5)
     tuned: str = ""
+    unequal: tuple[str, ...] = ()
+    hidden_labels: float = 0.0
+    probe: bool = False
 
     def __post_init__(self) -> None:
         self._set("data", str(self.data))
         for name in ("methods", "mechanisms", "metrics", "focus", "subgroups"):
             self._set(name, _names(name, getattr(self, name)))
-        rates = [check_fraction("an absence rate", r) for r in _many(self.rates)]
+        given = (self.rates,) if isinstance(self.rates, Mapping) else _many(self.rates)
+        table = [isinstance(r, Mapping) or (isinstance(r, str) and "=" in r) for r in given]
+        plain = [r for r, yes in zip(given, table, strict=True) if not yes]
+        tables = [r for r, yes in zip(given, table, strict=True) if yes] + [*_many(self.unequal)]
+        self._set("unequal", tuple(dict.fromkeys(map(rates_text, tables))))
+        rates = [check_fraction("an absence rate", r) for r in plain]
         self._set("rates", tuple(sorted(set(rates))))
         risks = [check_fraction("a threshold", t) for t in _many(self.thresholds)]
         self._set("thresholds", tuple(sorted(set(risks))))
@@ -97,6 +116,9 @@ class Plan:
         self._set("replicates", _whole("the number of replicates", self.replicates, 1))
         self._set("jobs", _whole("the number of jobs", self.jobs, 1))
         self._set("keep_one", bool(self.keep_one))
+        self._set("probe", bool(self.probe))
+        hidden = check_fraction("the share of hidden labels", self.hidden_labels)
+        self._set("hidden_labels", hidden)
         self._set("margin", check_fraction("a non-inferiority margin", self.margin))
         settings = {str(k): dict(_table(k, v)) for k, v in _table("", self.settings).items()}
         self._set("settings", settings)
@@ -107,13 +129,13 @@ class Plan:
 
     def _check(self) -> None:
         for name in ("methods", "rates", "seeds"):
-            if not getattr(self, name):
+            if not getattr(self, name) and not (name == "rates" and self.unequal):
                 raise SettingError(f"a study needs at least one of {name}; got none; name one")
         for name in ("methods", "mechanisms", "seeds", "focus", "subgroups"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
                 raise SettingError(f"the {name} of a study differ; some repeat; name each once")
-        if max(self.rates) > 0 and not self.mechanisms:
+        if (max(self.rates, default=0) > 0 or self.unequal) and not self.mechanisms:
             raise SettingError("a rate above 0 needs a mechanism; got none; name one (mcar)")
         if not all(0 < t < 1 for t in self.thresholds):
             raise SettingError("a threshold lies between 0 and 1, without the ends; change it")
@@ -122,7 +144,7 @@ class Plan:
         for spec in (*self.focus, *filter(None, [self.reference])):
             if spec not in self.methods:
                 raise unknown_name("method of the study", spec, self.methods)
-        for spec in (*self.methods, *self.mechanisms):
+        for spec in (*self.methods, *(p for m in self.mechanisms for p in m.split("+"))):
             parse_method(spec)
 
     def __hash__(self) -> int:
@@ -147,6 +169,7 @@ class Plan:
         return replace(
             self,
             methods=tuple(map(told_spec, self.methods)),
+            mechanisms=tuple(map(told_spec, self.mechanisms)),
             focus=tuple(map(told_spec, self.focus)),
             reference=told_spec(self.reference) if self.reference else self.reference,
             settings={told_spec(k): told(v) for k, v in self.settings.items()},

@@ -268,12 +268,15 @@ def read_results(folder: str | Path) -> Results:
 
 def _belongs(record: Mapping[str, Any], plan: Plan, head: Mapping[str, Any]) -> bool:
     folds = plan.folds if plan.folds > 1 else 0
-    here = {"mechanism": record["mechanism"], "rate": record["rate"]}
-    none = {"mechanism": NONE, "rate": 0.0}
     same = record["data"] == head["data"] and record["package"] == head["versions"]["amodal"]
-    loses = record["mechanism"] == NONE or record["keep_one"] == plan.keep_one
-    trained = record["trained_under"] == (none if plan.absent_at == "test" else here)
-    return same and loses and trained and record["folds"] == folds
+    none = record["mechanism"] == NONE
+    loses = none or record["keep_one"] == plan.keep_one
+    under = record["trained_under"]
+    trained = under["mechanism"] == (NONE if plan.absent_at == "test" else record["mechanism"])
+    trained = trained and under["rate"] == (0.0 if plan.absent_at == "test" else record["rate"])
+    tested = none or (record["pattern"] is None) == (plan.absent_at == "training")
+    hidden = under.get("hidden_labels", 0.0) == plan.hidden_labels
+    return same and loses and trained and tested and hidden and record["folds"] == folds
 
 
 def _labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
@@ -294,7 +297,7 @@ def _labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _failed(folder: Path, head: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    for kind in ("fits", "evaluations"):
+    for kind, cells in (("fits", "fits"), ("evaluations", "evaluations"), ("probes", "fits")):
         for path in sorted(folder.glob(f"{kind}/*.failed.json")):
-            if path.name.removesuffix(".failed.json") in head["cells"][kind]:
+            if path.name.removesuffix(".failed.json") in head["cells"][cells]:
                 yield read_json(path, "the record of a failed cell")

@@ -4,11 +4,12 @@ Layout of a study's folder::
 
     study.json               the plan, as last asked for, and versions
     data/<fingerprint>.json  what the data consist of
-    shifts/<id>.parquet      which pairs were lost: one file per mechanism, rate and seed
+    shifts/<id>.parquet      which pairs were lost or made worse: one per mechanism, rate and seed
     fits/<id>/               a fitted model (`amodal.load` reads it) and fit.json
     cohort/<id>.*            columns by which results are told apart, and characteristics of the rows
     evaluations/<id>.json    metrics of one model under one pattern of loss; names its fit
     predictions/<id>.parquet the predictions behind them
+    probes/<fit>.json        what the reliability of a fitted model is worth, where the plan asks
     */<id>.failed.json       one line on what went wrong; tried again at the next run
 """
 
@@ -26,19 +27,21 @@ import numpy as np
 import amodal
 from amodal.data.source import open_dataset
 from amodal.data.splits import assign_splits
-from amodal.errors import AmodalError, SettingError, StorageError, unknown_name
+from amodal.errors import SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
 from amodal.settings import parse_method, resolve_settings
-from amodal.shifts import AbsenceShift, make_shift, shift_class
-from amodal.study.cells import Job, Pattern, expand, merge_settings
+from amodal.shifts import NoShift, Shift, drawable, parse_shift
+from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.cohort import cohort_columns, write_cohort
 from amodal.study.describe import describe_data
+from amodal.study.engines import backend, check_engine
 from amodal.study.files import read_json, sweep_stale
+from amodal.study.lock import locked
 from amodal.study.plan import Plan
 from amodal.study.records import FORMAT, failure_path, write_head
-from amodal.study.work import Done, pattern_path, run_job
+from amodal.study.work import Done, pattern_path, probe_path, run_job
 
 __all__ = ["RERUN", "Outcome", "Progress", "absence_shift", "check_plan", "run_study"]
 
@@ -77,7 +80,12 @@ class Outcome:
 
 
 def run_study(
-    plan: Plan, out: str | Path, *, rerun: str = "failed", progress: Progress | None = None
+    plan: Plan,
+    out: str | Path,
+    *,
+    rerun: str = "failed",
+    engine: str = "processes",
+    progress: Progress | None = None,
 ) -> Outcome:
     """Runs the cells of `plan` that are not finished in the folder `out`.
 
@@ -93,36 +101,56 @@ def run_study(
         out: a folder: new, empty, or of a study on any data.
         rerun: one of `RERUN`: ``missing`` runs cells that were never run, ``failed`` those that
             failed too, ``all`` runs every cell of the plan anew, its fits included.
+        engine: one of `ENGINES`: where jobs are done when there are several. ``ray``: on the Ray
+            cluster that the environment variable RAY_ADDRESS names, else on one of this machine;
+            folder and data must lie where all nodes see them. Changes nothing in the results.
         progress: called after each evaluation, and once at the start.
 
     Raises:
         SettingError: a method, mechanism, metric or setting of the plan has no meaning.
-        UnknownNameError: `rerun` is none of `RERUN`.
+        UnknownNameError: `rerun` is none of `RERUN`, `engine` none of `ENGINES`.
         DataError: the data have no target, or cannot be split.
-        StorageError: the folder is of something else, or cannot be written.
+        StorageError: the folder is of something else, another process works on it, or it cannot be
+            written.
     """
     if rerun not in RERUN:
         raise unknown_name("rerun policy", rerun, RERUN)
+    check_engine(engine)
     folder = _open_folder(Path(out))
     data = open_dataset(plan.data)
     models = check_plan(plan, data)
+    with locked(folder):
+        return _run(plan, folder, data, models=models, rerun=rerun, engine=engine, told=progress)
+
+
+def _run(
+    plan: Plan,
+    folder: Path,
+    data: Any,
+    *,
+    models: dict[str, tuple[str, dict[str, Any]]],
+    rerun: str,
+    engine: str,
+    told: Progress | None,
+) -> Outcome:
+    """`run_study`, with everything checked and the folder locked."""
     fingerprint, version = data.fingerprint(), amodal.__version__
-    jobs = expand(plan, models, data=fingerprint, version=version)
+    jobs = expand(plan, models, data=fingerprint, version=version, names=data.names)
     sweep_stale(folder)
     write_head(folder, plan, jobs, description=describe_data(data))
     write_cohort(folder, plan, data, parts=_parts(plan, data))
     _draw_patterns(folder, data, jobs)
     if rerun == "all":
         _forget(folder, jobs)
-    todo = [rest for job in jobs if (rest := _unfinished(folder, job, rerun)).evaluations]
-    cells = sum(len(job.evaluations) for job in jobs)
-    left = sum(len(_unfinished(folder, job, "failed").evaluations) for job in jobs)
-    left -= sum(len(job.evaluations) for job in todo)
-    finished = cells - left - sum(len(job.evaluations) for job in todo)
-    report = progress or (lambda done, total, text: None)
+    todo = [rest for job in jobs if (rest := _unfinished(folder, job, rerun)).cells]
+    cells = sum(job.cells for job in jobs)
+    left = sum(_unfinished(folder, job, "failed").cells for job in jobs)
+    left -= sum(job.cells for job in todo)
+    finished = cells - left - sum(job.cells for job in todo)
+    report = told or (lambda done, total, text: None)
     report(finished, cells, f"{finished} of {cells} cells were finished before")
     ran, failed = 0, []
-    for done in _work(folder, plan, todo):
+    for done in _work(folder, plan, todo, engine=engine):
         ran += done.error is None
         failed += [(done.cell, done.error)] if done.error else []
         report(finished + ran, cells, done.describe())
@@ -149,7 +177,7 @@ def _open_folder(folder: Path) -> Path:
                 f"a study has format {FORMAT['format']} version {FORMAT['version']}; found "
                 f"{facts.get('format')} {facts.get('version')}; choose another folder"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(not p.name.startswith(".lock") for p in folder.iterdir()):
         raise StorageError(
             f"a study needs a folder of its own; {folder} holds other files and no study.json; "
             "choose a new one"
@@ -167,12 +195,13 @@ def check_plan(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
             "a sequence; use `amodal train` and `amodal evaluate`"
         )
     select(data.task.kind, plan.metrics or None)
-    for spec in plan.mechanisms:
-        if not issubclass(shift_class(parse_method(spec)[0]), AbsenceShift):
+    losses = points(plan, data.names) or [(m, 0.0) for m in plan.mechanisms]
+    for mechanism, rate in losses:
+        if isinstance(_shift(Pattern(mechanism, rate, 0, plan.keep_one, "", "")), NoShift):
             raise SettingError(
-                f"the mechanisms of a study remove modalities; {spec!r} does not; name mcar or mnar"
+                f"the mechanisms of a study change the data; {mechanism!r} does not; rate 0 is the "
+                "data as they are"
             )
-        absence_shift(Pattern(spec, max(plan.rates), 0, plan.keep_one, "", ""))
     cohort_columns(plan, data)
     found = {spec: _settings(plan, spec) for spec in plan.methods}
     for key in plan.settings:
@@ -199,17 +228,28 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def absence_shift(pattern: Pattern) -> Any:
-    """The shift that a pattern names."""
-    name, settings = parse_method(pattern.mechanism)
-    return make_shift(
-        name, pattern.rate, pattern.seed, **{"keep_one": pattern.keep_one, **settings}
-    )
+    """The shift that a pattern names, in a form that draws.
+
+    Raises:
+        SettingError, UnknownNameError: the mechanism has no meaning.
+        DataError: it draws nothing.
+    """
+    return drawable(_shift(pattern))
+
+
+def _shift(pattern: Pattern) -> Shift:
+    """The shift of a pattern.
+
+    Raises:
+        SettingError, UnknownNameError: the mechanism has no meaning.
+    """
+    return parse_shift(pattern.mechanism, pattern.rate, pattern.seed, keep_one=pattern.keep_one)
 
 
 def _draw_patterns(folder: Path, data: Any, jobs: Iterable[Job]) -> None:
-    """Draws and saves the patterns of unfinished evaluations that are not yet there."""
-    wanted = {e.pattern for job in jobs for e in job.evaluations if not e.pattern.is_none}
-    for pattern in sorted(wanted, key=lambda p: p.id):
+    """Draws and saves what unfinished evaluations and fits lose and is not yet there."""
+    wanted = {p for job in jobs for e in job.evaluations for p in (e.pattern, e.fit.trained)}
+    for pattern in sorted((p for p in wanted if not p.is_none), key=lambda p: p.id):
         path = pattern_path(folder, pattern)
         if not path.exists():
             absence_shift(pattern).draw(data).save(path)
@@ -223,7 +263,14 @@ def _unfinished(folder: Path, job: Job, rerun: str) -> Job:
         if failure_path(folder / "fits" / job.fit.id).exists():
             kept = []
         kept = [e for e in kept if not failure_path(where / e.id).exists()]
-    return Job(job.fit, tuple(kept))
+    return Job(job.fit, tuple(kept), job.probe and _unprobed(folder, job, rerun))
+
+
+def _unprobed(folder: Path, job: Job, rerun: str) -> bool:
+    where = probe_path(folder, job.fit)
+    failed = failure_path(where.with_suffix("")).exists()
+    failed = failed or failure_path(folder / "fits" / job.fit.id).exists()
+    return not where.exists() and not (rerun == "missing" and failed)
 
 
 def _forget(folder: Path, jobs: Iterable[Job]) -> None:
@@ -232,29 +279,27 @@ def _forget(folder: Path, jobs: Iterable[Job]) -> None:
         for e in job.evaluations:
             (folder / "evaluations" / f"{e.id}.json").unlink(missing_ok=True)
             (folder / "predictions" / f"{e.id}.parquet").unlink(missing_ok=True)
+        probe_path(folder, job.fit).unlink(missing_ok=True)
         shutil.rmtree(folder / "fits" / job.fit.id, ignore_errors=True)
 
 
-def _work(folder: Path, plan: Plan, jobs: list[Job]) -> Iterator[Done]:
+def _work(folder: Path, plan: Plan, jobs: list[Job], *, engine: str) -> Iterator[Done]:
     """The cells of `jobs`, as they are finished."""
-    if plan.jobs == 1 or len(jobs) < 2:
+    if engine == "processes" and (plan.jobs == 1 or len(jobs) < 2):
         data = open_dataset(plan.data) if jobs else None
         for job in jobs:
             yield from run_job(folder, plan, job, data=data)
         return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+    if not jobs:
+        return
+    from joblib import Parallel, delayed
 
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=min(plan.jobs, len(jobs)), return_as="generator_unordered")
-        try:
-            for cells in pool(delayed(_in_process)(folder, plan, job) for job in jobs):
-                yield from cells
-        except TerminatedWorkerError as error:
-            raise AmodalError(
-                "a process of the study was killed, most likely for want of memory; finished "
-                "cells are kept; run the study again with fewer jobs"
-            ) from error
+    count = min(plan.jobs, len(jobs))
+    with backend(engine, count):
+        pool = Parallel(n_jobs=count, return_as="generator_unordered")
+        where = (folder.resolve(), plan) if engine == "ray" else (folder, plan)
+        for cells in pool(delayed(_in_process)(*where, job) for job in jobs):
+            yield from cells
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +38,29 @@ def rate_rows(results: Results) -> list[dict[str, Any]]:
         method = max(results.methods, key=lambda m: len(results.units(m, at)))
         cells = results.group(method, at)
         size = np.array([c.record["rows"] for c in cells], dtype=float)
-        pairs = size.sum() * len(results.data["modalities"])
+        came = [_came_out(c) for c in cells]
+        concerned = len(came[0]["per_modality"]) or len(results.data["modalities"])
+        pairs = size.sum() * concerned
         found = {"mechanism": at.mechanism, "rate": at.rate, "cells": len(cells)}
         for name, key, total in (
             ("achieved", "achieved", pairs),
             ("achieved_present", "achieved_present", pairs),
             ("natural_absence", "natural_absence", pairs),
             ("with_nothing", "empty_rows", size.sum()),
+            ("worse", "worse", pairs),
         ):
-            share = [np.nan if (x := c.record["absence"][key]) is None else x for c in cells]
+            each = [r.get(key, 0.0) for r in came]
+            share = [np.nan if x is None else x for x in each]
             found[name] = safe_share(float(np.average(share, weights=size)), total)
         rows.append({**found, "n": int(size.sum())})
     return rows
+
+
+def _came_out(cell: Any) -> Mapping[str, Any]:
+    """The rates of a cell: on test rows, or on training rows where these alone lose."""
+    record = cell.record
+    trained = record["pattern"] is None and record.get("trained_absence")
+    return trained or record["absence"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,18 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from amodal.disclosure import is_small, safe_share
 from amodal.metrics import METRICS
 from amodal.study.compare import Comparison, against_best, against_reference
 from amodal.study.files import put_file
+from amodal.study.latex import write_latex
 from amodal.study.pooling import Pool
+from amodal.study.robustness import area_rows, robustness_rows
 from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
+from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["comparison_rows", "pooled_rows", "write_csv", "write_tables"]
 
 
 def write_tables(pool: Pool, folder: Path) -> list[Path]:
-    """Writes every table into `folder`: cells, pooled, differences, rates, reliability, diagnostics.
+    """Writes every table into `folder`: cells, pooled, differences, areas, robustness, rates,
+    reliability and what it is worth, diagnostics; as CSV, and all but the cells as LaTeX.
 
     Counts under ten, and shares from which one follows, are left empty.
     """
@@ -35,8 +41,14 @@ def write_tables(pool: Pool, folder: Path) -> list[Path]:
         "rates": rate_rows(pool.results),
         "reliability": reliability_rows(pool.results),
         "diagnostics": diagnostic_rows(pool.results),
+        "areas": [row for m in ranked for row in area_rows(pool, m)],
+        "robustness": [row for m in ranked for row in robustness_rows(pool, m)],
+        **worth_tables(read_probes(pool.results)),
     }
-    return [write_csv(folder / f"{k}.csv", rows) for k, rows in tables.items() if rows]
+    known = {k: rows for k, rows in tables.items() if rows}
+    written = [write_csv(folder / f"{k}.csv", rows) for k, rows in known.items()]
+    texts = [write_latex(folder / f"{k}.tex", rows) for k, rows in known.items() if k != "cells"]
+    return [*written, *texts]
 
 
 def pooled_rows(pool: Pool) -> list[dict[str, Any]]:
@@ -59,12 +71,19 @@ def pooled_rows(pool: Pool) -> list[dict[str, Any]]:
                         "low": found.low,
                         "high": found.high,
                         "sd_between_seeds": scores.spread,
+                        "sd_of_sampling": _deviation(scores.samples),
                         "seeds": len(scores.seeds),
                         "cells": len(units),
                         "n": scores.rows,
                     }
                 )
     return rows
+
+
+def _deviation(samples: np.ndarray) -> float:
+    """The standard deviation of bootstrap replicates: the chance of which rows were tested."""
+    kept = samples[~np.isnan(samples)]
+    return float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
 
 
 def comparison_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:

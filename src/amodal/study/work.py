@@ -19,7 +19,7 @@ from amodal.data.splits import assign_splits, folds
 from amodal.methods import get_method
 from amodal.model import Model, load
 from amodal.settings import told_spec
-from amodal.shifts import LossPattern, NoShift, shift_from_json
+from amodal.shifts import LossPattern, NoShift, drawable, hide_labels, shift_from_json
 from amodal.study.cells import Evaluation, Fit, Job, Pattern
 from amodal.study.files import digest_folder, put_folder, put_json, read_json
 from amodal.study.plan import Plan
@@ -32,8 +32,10 @@ __all__ = [
     "lost_pairs",
     "one_thread",
     "pattern_path",
+    "probe_path",
     "run_job",
     "split_rows",
+    "under",
 ]
 
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -64,6 +66,11 @@ def pattern_path(folder: Path, pattern: Pattern) -> Path:
     True
     """
     return folder / "shifts" / f"{pattern.id}.parquet"
+
+
+def probe_path(folder: Path, fit: Fit) -> Path:
+    """Where it is kept what the reliability of a fit is worth."""
+    return folder / "probes" / f"{fit.id}.json"
 
 
 def split_rows(data: Dataset, fit: Fit) -> tuple[Dataset, Dataset]:
@@ -110,7 +117,7 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
     with one_thread():
         try:
             development, test = split_rows(data, job.fit)
-            model = _fitted(folder, job.fit, development)
+            model = _fitted(folder, job.fit, development, data=data)
             clear_failure(where)
         except Exception as error:
             if _hopeless(error):
@@ -118,12 +125,18 @@ def run_job(folder: Path, plan: Plan, job: Job, *, data: Dataset) -> Iterator[Do
             line = write_failure(where, job.fit, error)
             for evaluation in job.evaluations:
                 yield Done(evaluation.id, time.perf_counter() - started, f"the fit failed: {line}")
+            if job.probe:
+                yield Done(f"probe of {job.fit.id}", error=f"the fit failed: {line}")
             return
         facts = read_json(where / "fit.json", "the head of a fit")
         for evaluation in job.evaluations:
-            done = _evaluated(folder, plan, evaluation, test=test, model=model, fit=facts)
+            rows = (data, test)
+            done = _evaluated(folder, plan, evaluation, rows=rows, model=model, fit=facts)
             yield replace(done, seconds=time.perf_counter() - started)  # the first holds the fit
             started = time.perf_counter()
+        if job.probe:
+            done = _probed(folder, plan, job.fit, rows=(development, test), model=model)
+            yield replace(done, seconds=time.perf_counter() - started)
 
 
 @contextmanager
@@ -138,12 +151,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _fitted(folder: Path, fit: Fit, development: Dataset) -> Model:
+def _fitted(folder: Path, fit: Fit, development: Dataset, *, data: Dataset) -> Model:
     where = folder / "fits" / fit.id
     if where.exists():
         return load(where)
-    if not fit.trained.is_none:
-        development = LossPattern.load(pattern_path(folder, fit.trained)).apply(development)
+    development, shift = under(_kept(folder, fit.trained), development, data=data)
+    if fit.hidden:
+        development = hide_labels(development, fit.hidden, seed=fit.seed)
     started = time.perf_counter()
     model = Model(fit.name, seed=fit.seed, **fit.settings).fit(development)
     seconds = time.perf_counter() - started
@@ -156,7 +170,8 @@ def _fitted(folder: Path, fit: Fit, development: Dataset) -> Model:
             "method": told_spec(fit.method),
             "fingerprint": digest_folder(part),
         }
-        put_json(part / "fit.json", facts | {"rows": len(development), "seconds": seconds})
+        facts |= {"rows": len(development), "labelled": int(development.labelled.sum())}
+        put_json(part / "fit.json", facts | {"absence": shift["absence"], "seconds": seconds})
 
     put_folder(where, write)
     return model
@@ -167,18 +182,21 @@ def _evaluated(
     plan: Plan,
     cell: Evaluation,
     *,
-    test: Dataset,
+    rows: tuple[Dataset, Dataset],
     model: Model,
     fit: Mapping[str, Any],
 ) -> Done:
+    """One evaluation; `rows` are all rows and the test rows."""
     started = time.perf_counter()
     where = folder / "evaluations" / cell.id
     try:
-        shifted, shift = _shifted(folder, cell.pattern, test)
+        shifted, shift = under(_kept(folder, cell.pattern), rows[1], data=rows[0])
         prediction = model.predict(shifted)
         predicted = Predicted.of(shifted, prediction)
         facts = {"method": _about(cell.fit.name), **shift}
         facts |= {"diagnostics": model.diagnostics(prediction)}
+        if not cell.fit.trained.is_none:
+            facts["trained_absence"] = fit.get("absence")
         facts |= {"fit_fingerprint": fit["fingerprint"], "fit_seconds": fit["seconds"]}
         facts |= {"seconds": time.perf_counter() - started}
         write_evaluation(folder, plan, cell, predicted, facts=facts)
@@ -190,17 +208,62 @@ def _evaluated(
     return Done(cell.id)
 
 
-def _shifted(folder: Path, pattern: Pattern, test: Dataset) -> tuple[Dataset, dict[str, Any]]:
-    """The test rows under a pattern of loss; the shift, and the rates that came out on them."""
-    if pattern.is_none:
-        lost, shifted = np.zeros(test.shape, dtype=bool), test
+def _probed(
+    folder: Path, plan: Plan, fit: Fit, *, rows: tuple[Dataset, Dataset], model: Model
+) -> Done:
+    """What the reliability of a fitted model is worth; `rows` are development and test rows."""
+    from amodal.study.probe import probe, write_probe
+
+    where = probe_path(folder, fit)
+    try:
+        found = probe(model, rows[1], rows[0], seed=fit.seed, replicates=plan.replicates)
+        write_probe(where, fit, found)
+        clear_failure(where.with_suffix(""))
+    except Exception as error:
+        if _hopeless(error):
+            raise
+        line = write_failure(where.with_suffix(""), fit, error)
+        return Done(f"probe of {fit.id}", error=line)
+    return Done(f"probe of {fit.id}")
+
+
+def _kept(folder: Path, pattern: Pattern) -> Path | None:
+    return None if pattern.is_none else pattern_path(folder, pattern)
+
+
+def under(path: Path | None, rows: Dataset, *, data: Dataset) -> tuple[Dataset, dict[str, Any]]:
+    """Some rows under a kept pattern; the shift, and the rates that came out on them.
+
+    What is lost is read from the file. Changes of values are made anew on all rows, as they were
+    when the pattern was drawn: their numbers are keyed, and the standard deviations are those of
+    all rows.
+
+    Args:
+        path: of the pattern; None for the rows as they are.
+        rows: some rows of `data`.
+        data: all rows, as the pattern was drawn for.
+    """
+    if path is None:
+        lost = np.zeros(rows.shape, dtype=bool)
         spec = NoShift().to_json() | {"text": NoShift().describe()}
-    else:
-        drawn = LossPattern.load(pattern_path(folder, pattern))
-        lost, shifted = lost_pairs(drawn, test), drawn.apply(test)
-        spec = {**drawn.spec, "text": shift_from_json(drawn.spec).describe()}
-    rates = LossPattern.measure(test, lost, requested=pattern.rate).rates
-    return shifted, {"shift": spec, "absence": rates.to_json()}
+        rates = LossPattern.measure(rows, lost, requested=0.0).rates
+        return rows, {"shift": spec, "absence": rates.to_json()}
+    drawn = LossPattern.load(path)
+    shift = drawable(shift_from_json(drawn.spec))
+    lost, worse = lost_pairs(drawn, rows), 0.0
+    source = rows
+    if drawn.worse is not None:
+        at = _places(data.row_id, rows.row_id)
+        changed = shift.noisy(data).take(at)
+        source = rows.replace(values=changed.values)
+        touched = drawn.worse[_places(drawn.row_id, rows.row_id)][rows.present]
+        worse = float(touched.mean()) if len(touched) else float("nan")
+    measured = LossPattern.measure(
+        rows, lost, requested=drawn.rates.requested, columns=shift.columns(rows)
+    )
+    rates = replace(measured.rates, worse=worse)
+    spec = {**drawn.spec, "text": shift.describe()}
+    return drawn.apply(source), {"shift": spec, "absence": rates.to_json()}
 
 
 def _about(name: str) -> dict[str, Any]:
@@ -219,9 +282,14 @@ def lost_pairs(pattern: LossPattern, data: Dataset) -> np.ndarray:
     >>> lost_pairs(pattern, d[::-1]).tolist()
     [[False], [True]]
     """
-    place = {row: k for k, row in enumerate(pattern.row_id.tolist())}
-    rows = [place[row] for row in data.row_id.tolist()]
-    return pattern.lost[rows][:, [pattern.names.index(name) for name in data.names]]
+    columns = [pattern.names.index(name) for name in data.names]
+    return pattern.lost[_places(pattern.row_id, data.row_id)][:, columns]
+
+
+def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """``Int[n]`` where each of `wanted` stands in `known`."""
+    place = {row: k for k, row in enumerate(known.tolist())}
+    return np.array([place[row] for row in wanted.tolist()], dtype=np.int64)
 
 
 def _hopeless(error: BaseException | None) -> bool:

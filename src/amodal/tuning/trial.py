@@ -69,8 +69,8 @@ def rows_of(plan: Plan, data: Dataset) -> Rows:
     for mechanism in plan.mechanisms:
         for rate in filter(None, plan.rates):
             pattern = Pattern(mechanism, rate, seed, plan.keep_one, "", amodal.__version__)
-            drawn = absence_shift(pattern).draw(development)
-            losses.append((pattern.label, drawn.apply(own)))
+            changed = absence_shift(pattern)(development)
+            losses.append((pattern.label, changed.take(held)))
     return Rows(rest, tuple(losses), development.fingerprint(), seed)
 
 
