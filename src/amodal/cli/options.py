@@ -42,7 +42,11 @@ StudyData = Annotated[
 ]
 Methods = Annotated[str | None, typer.Option(help="Names or name:key=value:..., with commas.")]
 Mechanisms = Annotated[
-    str | None, typer.Option(help="Mechanisms of loss, with commas.", show_default="mcar")
+    str | None,
+    typer.Option(
+        help="Mechanisms of loss, with commas; mcar+noise:severity=2 adds noise.",
+        show_default="mcar",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
