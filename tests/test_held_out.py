@@ -10,7 +10,9 @@ from amodal import Model, load
 from amodal.ensemble import mix_predictions
 from amodal.errors import SettingError
 from amodal.held_out import HeldOut, averaging
+from amodal.member import fit_member
 from amodal.posthoc.temperature import Temperature
+from amodal.settings import parse_method
 from amodal.shifts import make_shift
 from amodal.testing import made_up
 
@@ -58,6 +60,23 @@ def test_crossed_members_calibrate_on_what_they_did_not_see() -> None:
     assert model.temperature_.slope == pytest.approx(expected.slope, abs=1e-6)
     assert len(model.rows_["train"]) == 90
     assert len(model.rows_["calibration"]) == 0
+
+
+@pytest.mark.parametrize("spec", ["logistic", "boosting:trees=20", "single"])
+def test_labels_of_rows_that_a_crossed_member_calibrates_change_nothing_in_it(spec: str) -> None:
+    data = made_up(n=80)
+    held = HeldOut.crossed(data, 2, seed=0)
+    own = np.isin(data.row_id, held.of_member(0)["valid"].row_id)
+    turned = np.where(own, 1 - data.target, data.target)
+    name, settings = parse_method(spec)
+    found = []
+    for target in (data.target, turned):
+        whole = data.replace(target=target)
+        ids = {k: part.row_id for k, part in held.of_member(0).items()}
+        parts = {k: whole[np.isin(whole.row_id, x)] for k, x in ids.items()}
+        member = fit_member(name, settings, parts, seed=1, kept_out=True)
+        found.append(member.predict(data).params)
+    assert torch.equal(*found)
 
 
 def test_what_averaging_takes_from_the_spread_makes_the_slope_one() -> None:

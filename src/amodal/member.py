@@ -131,6 +131,7 @@ def fit_member(
     rows: dict[str, Dataset],
     *,
     seed: int,
+    kept_out: bool = False,
     device: str = "cpu",
     folder: Path | None = None,
     progress: Callable | None = None,
@@ -143,6 +144,8 @@ def fit_member(
         rows: "train", "valid", and "both" of them for the final fit; without the last a neural
             method keeps the weights that the validation rows chose.
         seed: of everything random.
+        kept_out: validation rows are fitted on in no way, for they will calibrate: classic methods,
+            whose last fit takes them in, choose their settings by folds of the training rows.
         device: where torch trains.
         folder: where checkpoints and the log go.
         progress: called after each epoch with the `Epoch` and the number of epochs.
@@ -151,6 +154,7 @@ def fit_member(
     resolved = resolve_settings(kind, settings)
     if not hasattr(kind, "stages"):
         train, valid = (rows[k][rows[k].labelled] for k in ("train", "valid"))
+        valid = valid[:0] if kept_out else valid
         scaler = Scaler.fit(rows["train"])
         method = kind(train.task, **resolved.method)
         method.fit(scaler.apply(train), scaler.apply(valid), seed=seed)

@@ -214,6 +214,7 @@ class Model(BaseEstimator):
             {**inline, **self.settings},
             rows,
             seed=seed_of(self.seed, "member", number),
+            kept_out=bool(self.cross),
             device=self.device,
             folder=place,
             progress=None if progress is None else lambda e, n: progress(number, e, n),
