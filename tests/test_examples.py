@@ -42,6 +42,7 @@ def test_quickstart_loses_accuracy_and_confidence(output) -> None:
     assert numbers(r"lost +reliance ([\d.]+) +reliability ([\d.]+)", text) == [0.0] * 4
 
 
+@pytest.mark.slow
 def test_own_tables_predict_a_sick_patient(output) -> None:
     text = output("own_tables")
     assert "history: table, crp: table, gas: table" in text
@@ -50,6 +51,7 @@ def test_own_tables_predict_a_sick_patient(output) -> None:
     assert numbers(r"crp +reliance ([\d.]+)", text)[0] > 0.1
 
 
+@pytest.mark.slow
 def test_shifts_and_metrics_agree_with_themselves(output) -> None:
     text = output("shifts_and_metrics")
     lost = numbers(r"lost ([\d.]+)%", text)

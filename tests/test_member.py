@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from amodal.data.scaling import Scaler
@@ -48,6 +49,7 @@ def test_without_refit_the_chosen_weights_stay() -> None:
         assert torch.equal(value, flipped.method.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_conflict_is_calibrated_on_rows_that_were_kept_out() -> None:
     """A refit has none; it takes the quantiles of the first fit."""
     rows = parts(400)

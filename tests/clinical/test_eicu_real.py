@@ -8,6 +8,8 @@ import pytest
 
 from amodal.clinical.eicu import eicu_choices, prepare_eicu
 
+pytestmark = pytest.mark.xdist_group("eicu")  # what is prepared for all is prepared once
+
 
 @pytest.fixture(scope="module")
 def raw(real_data):

@@ -10,6 +10,8 @@ from amodal.clinical.mimic4 import mimic4_choices, prepare_mimic4
 from amodal.clinical.mimic4.measurements import MUSE_LABELS
 from amodal.data.dataset import Dataset
 
+pytestmark = pytest.mark.xdist_group("mimic4")  # what is prepared for all is prepared once
+
 
 @pytest.fixture(scope="module")
 def raw(real_data):

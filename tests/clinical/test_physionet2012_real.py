@@ -10,6 +10,8 @@ import pytest
 
 from amodal.clinical import prepare_physionet2012
 
+pytestmark = pytest.mark.xdist_group("physionet2012")  # what is prepared for all is prepared once
+
 # restated by hand, so that a slip in the table of rules is found
 RANGES = {
     "HR": (10, 300),

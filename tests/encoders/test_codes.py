@@ -93,6 +93,7 @@ def test_no_real_code_is_frozen():
     assert (encoder.timeless.grad != 0).any()
 
 
+@pytest.mark.slow
 def test_learns_which_code_came_last():
     """Codes a and b both occur; the label is which of them is the later one."""
     torch.manual_seed(0)

@@ -17,6 +17,8 @@ from amodal.report import build_report
 from amodal.study.plan import Plan
 from amodal.study.results import read_results
 
+pytestmark = pytest.mark.xdist_group("report")  # what is prepared for all is prepared once
+
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
 

@@ -17,6 +17,8 @@ from amodal.study.cells import points
 from amodal.study.results import At
 from amodal.study.summaries import rate_rows
 
+pytestmark = pytest.mark.xdist_group("absence")  # what is prepared for all is prepared once
+
 LOGISTIC = "logistic:search=false:augment=false"  # quick
 MIX = "mcar+noise:severity=2:modalities=a:rate=0.5"
 

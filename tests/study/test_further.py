@@ -26,6 +26,8 @@ from amodal.study.pooling import Pool, concatenate
 from amodal.study.results import At, read_results
 from amodal.types import Modality
 
+pytestmark = pytest.mark.xdist_group("further")  # what is prepared for all is prepared once
+
 
 @pytest.fixture(scope="module")
 def pool(made_up, tmp_path_factory):

@@ -163,6 +163,7 @@ def test_random_losses_have_the_mean_rate_and_leave_one() -> None:
     assert lose_at_random(big, 0.0, generator) is big
 
 
+@pytest.mark.slow
 def test_bf16_and_double_learn_about_the_same() -> None:
     found = {}
     for precision in ("32", "64", "bf16"):
