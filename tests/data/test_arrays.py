@@ -451,6 +451,7 @@ kinds = st.sampled_from(["table", "series", "codes", "embedding", "text", "image
     ),
     st.sampled_from([None, Task("binary"), Task("regression"), Task("multilabel", ("p", "q"))]),
 )
+@pytest.mark.slow
 def test_garbage_gives_an_error_of_ours_or_a_data_set(arrays, target, modalities, rows, task):
     try:
         data = dataset_from_arrays(arrays, target, modalities=modalities, rows=rows, task=task)

@@ -169,6 +169,7 @@ def test_names_are_embedded_once_and_kept(tmp_path, monkeypatch):
     assert torch.equal(named(names_cache=str(tmp_path)).named.table, first.named.table)
 
 
+@pytest.mark.slow
 def test_names_tell_of_codes_without_a_labelled_row(tmp_path):
     """A third of the codes occurs in unlabelled rows alone; their names say which way they point."""
     import numpy as np

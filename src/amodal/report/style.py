@@ -125,6 +125,8 @@ def method_name(label: str) -> str:
 
     >>> method_name("aum:aggregation=posterior:ensemble=4:vib=false")
     'AUM, posterior, ensemble of 4, no vib'
+    >>> method_name("aum:ensemble=5:cross=on")
+    'AUM, ensemble of 5, cross'
     >>> method_name("boosting")
     'gradient boosting'
     """
@@ -137,6 +139,7 @@ def method_name(label: str) -> str:
 
 def _setting(key: str, value: Any) -> str:
     key = key.replace("_", " ")
+    value = {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
     if isinstance(value, bool):
         return key if value else f"no {key}"
     if key == "ensemble":
