@@ -9,10 +9,14 @@ from importlib.util import find_spec
 
 from amodal.errors import AmodalError, SettingError, unknown_name
 
-__all__ = ["ENGINES", "backend", "check_engine"]
+__all__ = ["ENGINES", "RETURNED", "backend", "check_engine"]
 
 ENGINES = ("processes", "ray")
 """What `run_study` can do its jobs with."""
+
+RETURNED = {"processes": "generator_unordered", "ray": "list"}
+"""How joblib hands back what is done: as it comes, or, which is all that Ray's backend can, at the
+end. Finished cells are files all the same, so a killed study loses none of them."""
 
 
 def check_engine(engine: str) -> None:

@@ -36,7 +36,7 @@ from amodal.shifts import NoShift, Shift, drawable, parse_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.cohort import cohort_columns, write_cohort
 from amodal.study.describe import describe_data
-from amodal.study.engines import backend, check_engine
+from amodal.study.engines import RETURNED, backend, check_engine
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.lock import locked
 from amodal.study.plan import Plan
@@ -296,7 +296,7 @@ def _work(folder: Path, plan: Plan, jobs: list[Job], *, engine: str) -> Iterator
 
     count = min(plan.jobs, len(jobs))
     with backend(engine, count):
-        pool = Parallel(n_jobs=count, return_as="generator_unordered")
+        pool = Parallel(n_jobs=count, return_as=RETURNED[engine])
         where = (folder.resolve(), plan) if engine == "ray" else (folder, plan)
         for cells in pool(delayed(_in_process)(*where, job) for job in jobs):
             yield from cells
