@@ -8,11 +8,12 @@ import math
 import os
 import shutil
 import socket
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from amodal.errors import StorageError
+from amodal.errors import SettingError, StorageError
 
 __all__ = [
     "canonical",
@@ -22,6 +23,7 @@ __all__ = [
     "put_folder",
     "put_json",
     "read_json",
+    "read_toml",
     "sweep_stale",
 ]
 
@@ -200,3 +202,32 @@ def _unwritable(path: Path, error: OSError) -> StorageError:
         f"a study writes into its folder; {path.name} could not be written "
         f"({error.strerror or error}); free space or choose another folder"
     )
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Args:
+        path: the file.
+        what: it is called in errors.
+
+    Raises:
+        StorageError: it cannot be read.
+        SettingError: it is no TOML.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.toml").write_text("x = [1, 2]")
+    ...     read_toml(Path(folder, "a.toml"), "a study file")
+    {'x': [1, 2]}
+    """
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise StorageError(
+            f"{what} is a TOML file; {path} cannot be read ({error.strerror}); check the path"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"{what} is written in TOML; {path.name} is not: {error}; mend it"
+        ) from None

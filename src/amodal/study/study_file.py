@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amodal.errors import SettingError, StorageError
+from amodal.errors import SettingError
+from amodal.study.files import read_toml
 from amodal.study.plan import Plan
 from amodal.study.tuned import with_tuned
 
@@ -48,16 +48,7 @@ def read_study_file(path: str | Path, changes: Mapping[str, Any] | None = None) 
     (('mean',), (0.0, 0.2))
     """
     path = Path(path)
-    try:
-        fields = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise StorageError(
-            f"a study file is a TOML file; {path} cannot be read ({error.strerror}); check the path"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(
-            f"a study file is written in TOML; {path.name} is not: {error}; mend it"
-        ) from None
+    fields = read_toml(path, "a study file")
     where = fields.get("data")
     if isinstance(where, str) and not where.startswith("builtin:"):
         fields["data"] = str(path.parent / where)

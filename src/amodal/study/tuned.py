@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from amodal.errors import SettingError, StorageError
+from amodal.errors import SettingError
 from amodal.settings import parse_method
+from amodal.study.files import read_toml
 from amodal.study.plan import Plan
 
 __all__ = ["FORMAT", "read_tuned", "toml_text", "with_tuned"]
@@ -25,17 +25,7 @@ def read_tuned(path: str | Path) -> dict[str, Any]:
         SettingError: it is no such file.
     """
     path = Path(path)
-    try:
-        found = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise StorageError(
-            f"a file of tuned settings is a TOML file; {path} cannot be read ({error.strerror}); "
-            "check the path"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(
-            f"a file of tuned settings is written in TOML; {path.name} is not: {error}; mend it"
-        ) from None
+    found = read_toml(path, "a file of tuned settings")
     head = found.get("tuned")
     settings = found.get("settings", {})
     whole = isinstance(head, dict) and {k: head.get(k) for k in FORMAT} == FORMAT
