@@ -7,7 +7,7 @@ as one line and exits with code 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "AmodalError",
@@ -21,6 +21,7 @@ __all__ = [
     "at_least",
     "did_you_mean",
     "unknown_name",
+    "whole_numbers",
 ]
 
 
@@ -104,6 +105,26 @@ def at_least(least: int, **settings: float) -> None:
     for name, value in settings.items():
         if value < least:
             raise SettingError(f"{name} must be at least {least}; got {value}; change it")
+
+
+def whole_numbers(settings: object, least: Mapping[str, int]) -> None:
+    """Refuses attributes of `settings` that are no whole numbers, or smaller than they may be.
+
+    Raises:
+        SettingError: naming the first of them.
+
+    >>> from types import SimpleNamespace
+    >>> whole_numbers(SimpleNamespace(width=8), {"width": 1})
+    >>> whole_numbers(SimpleNamespace(width=2.5), {"width": 1})
+    Traceback (most recent call last):
+    amodal.errors.SettingError: width must be a whole number from 1; got 2.5; raise it
+    """
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+            raise SettingError(
+                f"{name} must be a whole number from {smallest}; got {value!r}; raise it"
+            )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amodal.batch import Encoded
-from amodal.errors import SettingError, unknown_name
+from amodal.errors import SettingError, unknown_name, whole_numbers
 from amodal.media.decode import Decoder
 from amodal.media.image import FITS
 from amodal.types import Modality
@@ -124,12 +124,7 @@ class EncoderSettings:
     media_memory: int = 2048
 
     def __post_init__(self) -> None:
-        for name, least in _COUNTS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SettingError(
-                    f"{name} must be a whole number from {least}; got {value!r}; raise it"
-                )
+        whole_numbers(self, _COUNTS)
         if self.width % self.heads:
             raise SettingError(
                 f"heads must divide width; got width {self.width}, heads {self.heads}; change one"

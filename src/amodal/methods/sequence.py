@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings
-from amodal.errors import SettingError, unknown_name
+from amodal.errors import SettingError, unknown_name, whole_numbers
 from amodal.nn.text_decoder import TextDecoder, join_memories, pack_memory, unpack_memory
 from amodal.nn.text_distribution import TextDistribution, Written
 from amodal.types import Task
@@ -66,12 +66,7 @@ class DecoderSettings:
     length_penalty: float = 0.6
 
     def __post_init__(self) -> None:
-        for name, least in _COUNTS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SettingError(
-                    f"{name} must be a whole number from {least}; got {value!r}; raise it"
-                )
+        whole_numbers(self, _COUNTS)
         for name, top in (("smoothing", 0.999), ("unconditional", 0.999), ("length_penalty", 10)):
             if not 0 <= getattr(self, name) <= top:
                 raise SettingError(
