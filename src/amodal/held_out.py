@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -71,13 +72,17 @@ class HeldOut:
         """Row ids of train, valid and calibration."""
         return {k: getattr(self, k).row_id for k in ("train", "valid", "calibration")}
 
+    @cached_property
+    def _folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return folds(self.data, self.cross, seed=self.seed)
+
     def of_member(self, number: int) -> dict[str, Dataset]:
         """Rows of one member: "train", "valid", and "both" where the last fit may see both.
 
         Member 0 has the model's own split; the others draw validation rows of their own.
         """
         if self.cross:
-            train, valid = folds(self.data, self.cross, seed=self.seed)[number]
+            train, valid = self._folds[number]
             valid = self.data[valid]
             return {"train": self.data[train], "valid": valid[valid.labelled]}
         train, valid, data = self.train, self.valid, self.data
@@ -117,7 +122,7 @@ def fit_temperature(held: HeldOut, members: Sequence[Member], *, device: str) ->
     """
     found, rest, target, weight = [], [], [], []
     for able, rows in held.unseen(members):
-        others = [m for m in members if m not in able]
+        others = [] if rows.task.kind == "regression" else [m for m in members if m not in able]
         for copy, share in _copies(rows, held.seed):
             found.append(_mixture(able, copy, device))
             rest += [_mixture(others, copy, device)] if others else []
@@ -128,7 +133,7 @@ def fit_temperature(held: HeldOut, members: Sequence[Member], *, device: str) ->
     together, told = Prediction.concat(found), np.concatenate(weight)
     truth = torch.as_tensor(np.concatenate(target))
     fitted = Temperature.fit(together, truth, members[0].base, weight=told)
-    if not rest or together.task.kind == "regression":
+    if not rest:
         return fitted
     some = together.present.any(1)
     one, mean = together.params[some], Prediction.concat(rest).params[some]
