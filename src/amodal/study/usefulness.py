@@ -139,7 +139,7 @@ def _alert_rows(pool: Pool, grid: np.ndarray) -> list[dict[str, Any]]:
             if sample is None:
                 continue
             found = ends(*sample.values(statistic))
-            few = {name: _enough(sample, grid) for name in _ALERTS[1:]}
+            few = dict.fromkeys(_ALERTS[1:], _enough(sample, grid))
             safe = {_ALERTS[0]: _clear(sample, grid), **few}
             head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
             for j, name in enumerate(_ALERTS):
