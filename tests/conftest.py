@@ -16,6 +16,15 @@ settings.register_profile("stable", derandomize=True)
 settings.load_profile("stable")
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real test data."""
+    folder = os.environ.get("AMODAL_TEST_DATA")
+    if not folder:
+        pytest.skip("AMODAL_TEST_DATA is not set: no real data to test with")
+    return Path(folder)
+
+
 @pytest.fixture(scope="module")
 def benchmark_module():
     """Imports a file of benchmarks/, which finds its neighbours as its command does."""

@@ -37,15 +37,6 @@ def write_raw(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real test data."""
-    folder = os.environ.get("AMODAL_TEST_DATA")
-    if not folder:
-        pytest.skip("AMODAL_TEST_DATA is not set: no real data to test with")
-    return Path(folder)
-
-
 # -- small tables written as text -----------------------------------------------------------------
 
 

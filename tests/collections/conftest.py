@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def real() -> Path:
-    """The folder of real data sets."""
-    home = os.environ.get("AMODAL_TEST_DATA")
-    if not home:
-        pytest.skip("AMODAL_TEST_DATA is not set: no real data")
-    return Path(home)
 
 
 @pytest.fixture

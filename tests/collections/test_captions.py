@@ -99,8 +99,8 @@ def test_a_damaged_photograph_is_named_by_row_or_lost(flickr, tmp_path, zipped):
         prepare_flickr8k(flickr, tmp_path / "out", unreadable="los")
 
 
-def test_real_flickr8k(real, tmp_path):
-    data = prepare_flickr8k(real / "flickr8k_captions_160px.zip", tmp_path / "out")
+def test_real_flickr8k(real_data, tmp_path):
+    data = prepare_flickr8k(real_data / "flickr8k_captions_160px.zip", tmp_path / "out")
     assert len(data) == 796
     assert data.present.all()
     assert {len(x) for x in data.references} == {5}

@@ -149,10 +149,10 @@ def test_another_layout_is_refused(raw, tmp_path):
         prepare_cremad(raw, tmp_path / "out")
 
 
-def test_real_votes(real, tmp_path):
+def test_real_votes(real_data, tmp_path):
     from scipy.stats import spearmanr
 
-    data = prepare_cremad(real / "crema_d_votes", tmp_path / "out")
+    data = prepare_cremad(real_data / "crema_d_votes", tmp_path / "out")
     assert data.shape == (5885, 2)
     assert data.present.all()
     told = rows(tmp_path / "out" / "shares.csv")

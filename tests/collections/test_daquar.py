@@ -108,8 +108,8 @@ def test_a_photograph_of_another_kind_is_named_by_row(daquar, tmp_path):
 
 
 @pytest.mark.slow
-def test_real_daquar(real, tmp_path):
-    prepare_daquar(real / "daquar_160px.zip", tmp_path / "out")
+def test_real_daquar(real_data, tmp_path):
+    prepare_daquar(real_data / "daquar_160px.zip", tmp_path / "out")
     data = Dataset.load(tmp_path / "out")
     assert len(data) == 12468
     assert dict(zip(*np.unique(data.split, return_counts=True), strict=True)) == {

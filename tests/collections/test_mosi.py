@@ -149,8 +149,8 @@ def test_another_layout_is_refused(one, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_real_transcripts(real, tmp_path):
-    data = prepare_mosi(real / "cmu_mosi", tmp_path / "out")
+def test_real_transcripts(real_data, tmp_path):
+    data = prepare_mosi(real_data / "cmu_mosi", tmp_path / "out")
     assert data.names == ("transcript",)
     assert len(data) == 1447
     assert len(set(data.group.tolist())) == 62

@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,16 +190,13 @@ def test_java_and_plain_cut_alike(capfd):
 
 @java
 @pytest.mark.slow
-def test_flickr_captions_score_as_the_published_evaluation_has_it(capfd):
+def test_flickr_captions_score_as_the_published_evaluation_has_it(capfd, real_data):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    home = os.environ.get("AMODAL_TEST_DATA")
-    if not home:
-        pytest.skip("AMODAL_TEST_DATA is not set: no real data")
-    with zipfile.ZipFile(Path(home) / "flickr8k_captions_160px.zip") as file:
+    with zipfile.ZipFile(real_data / "flickr8k_captions_160px.zip") as file:
         lines = list(csv.DictReader(io.StringIO(file.read("captions.csv").decode())))
     captions = {}
     for line in lines:
