@@ -49,7 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     "testing": MODEL,
     "study": MODEL | {"disclosure"},
     "tuning": MODEL | {"study"},
-    "report": {"study", "metrics", "errors", "types", "settings", "disclosure"},
+    "analysis": {"study", "metrics", "errors", "types", "disclosure"},
+    "report": {"analysis", "study", "metrics", "errors", "types", "settings", "disclosure"},
     "cli": MODEL
     | {
         "disclosure",
@@ -131,6 +132,7 @@ def test_torch_stays_in_one_file_of_data() -> None:
         "amodal.shifts",
         "amodal.metrics",
         "amodal.study",
+        "amodal.analysis",
         "amodal.tuning",
         "amodal.cli",
     ],

@@ -17,7 +17,7 @@ NAME = "amodal_tests_made_up"
 def made_up():
     """The module that makes studies up: tests are no package, so it is loaded by its path."""
     if NAME not in sys.modules:
-        path = Path(__file__).parents[1] / "study" / "made_up.py"
+        path = Path(__file__).parents[1] / "analysis" / "made_up.py"
         spec = importlib.util.spec_from_file_location(NAME, path)
         module = sys.modules[NAME] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.summaries import reliability_rows
 from amodal.metrics import Interval
 from amodal.report.figures import axis_limits, curve_panels, spread
 from amodal.report.panels import calibration_panels, reliability_panels
 from amodal.report.style import looks, mechanism_name, method_name, short_mechanism
-from amodal.study.pooling import Pool
 from amodal.study.results import read_results
-from amodal.study.summaries import reliability_rows
 
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=12), st.floats(0.01, 0.3))

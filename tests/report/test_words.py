@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from amodal.analysis.compare import Comparison
 from amodal.metrics import Interval
 from amodal.report import words
 from amodal.report.facts import Facts
 from amodal.report.words import join_words, limits
-from amodal.study.compare import Comparison
 from amodal.study.plan import Plan
 from amodal.study.results import At
 

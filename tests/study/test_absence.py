@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from amodal import load
+from amodal.analysis.summaries import rate_rows
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError, StorageError
 from amodal.shifts import LossPattern
@@ -15,7 +16,6 @@ from amodal.shifts.labels import hidden_rows
 from amodal.study import Plan, read_results, replay, run_study
 from amodal.study.cells import points
 from amodal.study.results import At
-from amodal.study.summaries import rate_rows
 
 pytestmark = pytest.mark.xdist_group("absence")  # what is prepared for all is prepared once
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.tables import write_tables
+from amodal.analysis.worth import read_probes, worth_tables
 from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
 from amodal.data.simulate import simulate, true_variance
 from amodal.metrics.worth import agreement, entropy, log_likelihood
 from amodal.study import Plan, read_results, run_study
-from amodal.study.pooling import Pool
 from amodal.study.probe import MEASURES, probe
 from amodal.study.reliance import measurements, reliance_rows
-from amodal.study.tables import write_tables
-from amodal.study.worth import read_probes, worth_tables
 
 DATA = simulate(300, modalities=3, latents=1, features=4, seed=1)
 TRAIN, TEST = DATA[:150], DATA[150:]

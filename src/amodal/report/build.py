@@ -11,6 +11,15 @@ from typing import Any
 
 import jinja2
 
+from amodal.analysis.compare import Comparison, against_best, against_reference
+from amodal.analysis.further import Further, further_of, write_further
+from amodal.analysis.latex import write_latex
+from amodal.analysis.pooling import Pool
+from amodal.analysis.ranks import rank_studies
+from amodal.analysis.robustness import area_rows, robustness_rows
+from amodal.analysis.summaries import diagnostic_rows, rate_rows, reliability_rows
+from amodal.analysis.tables import write_tables
+from amodal.analysis.worth import read_probes, worth_tables
 from amodal.errors import DataError
 from amodal.metrics import METRICS
 from amodal.report.content import (
@@ -56,18 +65,9 @@ from amodal.report.svg import Drawing
 from amodal.report.tripod import checklist, checklist_grid
 from amodal.report.words import limits, summary
 from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
-from amodal.study.compare import Comparison, against_best, against_reference
-from amodal.study.files import canonical, put_file
-from amodal.study.further import Further, further_of, write_further
-from amodal.study.latex import write_latex
-from amodal.study.pooling import Pool
+from amodal.study.files import canonical, put_file, write_csv
 from amodal.study.probe import MEASURES
-from amodal.study.ranks import rank_studies
 from amodal.study.results import Results, read_results
-from amodal.study.robustness import area_rows, robustness_rows
-from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
-from amodal.study.tables import write_csv, write_tables
-from amodal.study.worth import read_probes, worth_tables
 
 __all__ = ["build_report"]
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amodal.analysis.compare import Comparison, best_method
+from amodal.analysis.pooling import Pool
 from amodal.disclosure import shown_count, shown_counts, shown_share
 from amodal.metrics import METRICS, Interval
 from amodal.report.figures import perfect_ece
 from amodal.report.meanings import ALARMS, diagnostic
 from amodal.report.style import method_name, point_name, short_mechanism
 from amodal.report.words import number, signed
-from amodal.study.compare import Comparison, best_method
 from amodal.study.plan import NONE
-from amodal.study.pooling import Pool
 from amodal.study.results import Results
 
 __all__ = [

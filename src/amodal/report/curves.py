@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from amodal.analysis.usefulness import ends_of_study
 from amodal.report.style import GREY, INK, Look, looks, rc
 from amodal.report.svg import Drawing, draw
 from amodal.study.results import At, Results
-from amodal.study.usefulness import ends_of_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

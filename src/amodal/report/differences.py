@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from amodal.analysis.compare import Comparison
 from amodal.metrics import METRICS
 from amodal.report.figures import SIZE, end_labels, title
 from amodal.report.style import (
@@ -23,7 +24,6 @@ from amodal.report.style import (
 )
 from amodal.report.svg import Drawing, draw
 from amodal.report.words import number, signed
-from amodal.study.compare import Comparison
 from amodal.study.plan import NONE
 from amodal.study.results import At, Results
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from amodal.analysis.compare import Comparison, against_best, best_method
+from amodal.analysis.pooling import Pool
 from amodal.metrics import Interval
 from amodal.report.style import method_name
-from amodal.study.compare import Comparison, against_best, best_method
-from amodal.study.pooling import Pool
 from amodal.study.results import At, Results
 
 __all__ = ["CALIBRATION", "Facts", "facts_of"]

@@ -10,11 +10,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from amodal.analysis.pooling import Pool
 from amodal.metrics import METRICS, Interval
 from amodal.report.style import GREY, INK, Look, file_name, looks, mechanism_name, rc
 from amodal.report.svg import Drawing, draw
 from amodal.study.plan import NONE
-from amodal.study.pooling import Pool
 from amodal.study.results import At
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from amodal.analysis.calibrations import ALL
+from amodal.analysis.usefulness import ends_of_study
 from amodal.metrics import METRICS
 from amodal.report.content import Entry, Grid
 from amodal.report.style import method_name, point_name
 from amodal.report.words import number
-from amodal.study.calibrations import ALL
 from amodal.study.results import At, Results
-from amodal.study.usefulness import ends_of_study
 
 __all__ = [
     "alert_grid",

@@ -10,11 +10,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.summaries import Calibration, calibration
 from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc
 from amodal.report.svg import Drawing, draw
-from amodal.study.pooling import Pool
 from amodal.study.results import At, Results
-from amodal.study.summaries import Calibration, calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from amodal.study.results import At
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from amodal.study.pooling import Pool
-    from amodal.study.ranks import Ranking
+    from amodal.analysis.pooling import Pool
+    from amodal.analysis.ranks import Ranking
 
 __all__ = ["area_grid", "pair_grid", "rank_grid", "rank_panel", "robustness_grid", "spread_grid"]
 

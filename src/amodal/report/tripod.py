@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from amodal.analysis.further import Further
 from amodal.metrics import METRICS
 from amodal.report.content import Grid, data_name
 from amodal.report.style import mechanism_name, method_name
 from amodal.report.words import join_words
-from amodal.study.further import Further
 from amodal.study.results import Results
 
 __all__ = ["AUTHORS", "ITEMS", "Item", "checklist", "checklist_grid"]

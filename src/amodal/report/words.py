@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from amodal.analysis.compare import VERDICTS, Comparison
 from amodal.disclosure import shown_count
 from amodal.metrics import METRICS, Interval
 from amodal.report.facts import Facts
 from amodal.report.style import mechanism_name, short_mechanism
-from amodal.study.compare import VERDICTS, Comparison
 from amodal.study.plan import NONE, Plan
 from amodal.study.results import At
 

@@ -1,4 +1,4 @@
-"""Studies: methods x absence x seeds on one data set, as files, and the tables read from them.
+"""Studies: methods x absence x seeds on one data set, as files.
 
 Names are loaded when they are first used: reading results needs no torch, running a study does.
 """
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from amodal.study.results import Results, read_results
     from amodal.study.run import RERUN, Outcome, run_study
     from amodal.study.study_file import read_study_file
-    from amodal.study.tables import write_tables
 
 _WHERE = {
     "Outcome": "amodal.study.run",
@@ -25,7 +24,6 @@ _WHERE = {
     "replay": "amodal.study.replaying",
     "read_study_file": "amodal.study.study_file",
     "run_study": "amodal.study.run",
-    "write_tables": "amodal.study.tables",
 }
 
 __all__ = [
@@ -37,7 +35,6 @@ __all__ = [
     "read_study_file",
     "replay",
     "run_study",
-    "write_tables",
 ]
 
 

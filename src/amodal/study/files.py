@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import math
@@ -9,7 +10,7 @@ import os
 import shutil
 import socket
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "read_json",
     "read_toml",
     "sweep_stale",
+    "write_csv",
 ]
 
 _HOST = socket.gethostname().replace("-", "_").replace(".", "_") or "host"
@@ -231,3 +233,32 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise SettingError(
             f"{what} is written in TOML; {path.name} is not: {error}; mend it"
         ) from None
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes dicts with the same keys as CSV; NaN and None are empty, numbers have six digits.
+
+    Raises:
+        StorageError: it cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_csv(Path(folder, "a.csv"), [{"n": None, "low": math.nan, "value": 1 / 3}])
+    ...     print(path.read_text())
+    n,low,value
+    ,,0.333333
+    """
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(rows[0])
+            table.writerows([_csv_cell(v) for v in row.values()] for row in rows)
+
+    return put_file(path, write)
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

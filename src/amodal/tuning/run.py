@@ -24,10 +24,9 @@ from amodal.methods import get_method
 from amodal.metrics import default_metrics, select
 from amodal.settings import coerce, told, told_spec
 from amodal.space import Space, size_of
-from amodal.study.files import canonical, digest, put_file, put_json, read_json
+from amodal.study.files import canonical, digest, put_file, put_json, read_json, write_csv
 from amodal.study.plan import Plan
 from amodal.study.run import check_plan
-from amodal.study.tables import write_csv
 from amodal.study.tuned import FORMAT, toml_text
 from amodal.tuning.budget import Budget
 from amodal.tuning.search import Trial, open_journal, search

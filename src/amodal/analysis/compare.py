@@ -9,8 +9,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool, Scores, Units
 from amodal.metrics import METRICS, Interval
-from amodal.study.pooling import Pool, Scores, Units
 from amodal.study.results import At
 
 __all__ = [

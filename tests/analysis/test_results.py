@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.summaries import calibration, diagnostic_rows, rate_rows, reliability_rows
+from amodal.analysis.tables import write_tables
 from amodal.errors import StorageError, UnknownNameError
-from amodal.study.pooling import Pool
 from amodal.study.results import At, read_results
-from amodal.study.summaries import calibration, diagnostic_rows, rate_rows, reliability_rows
-from amodal.study.tables import write_tables
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_tables_are_written_and_hide_small_counts(binary, tmp_path):
 
 def test_results_need_no_torch(binary):
     code = (
-        "import sys; from amodal.study import read_results, write_tables;"
+        "import sys; from amodal.analysis import write_tables; from amodal.study import read_results;"
         f"read_results({str(binary.folder)!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

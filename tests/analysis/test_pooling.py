@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from amodal.errors import DataError
-from amodal.metrics import METRICS, Bootstrap, Interval, paired_bootstrap
-from amodal.study.compare import (
+from amodal.analysis.compare import (
     against_best,
     against_reference,
     best_method,
@@ -21,8 +19,10 @@ from amodal.study.compare import (
     p_value,
     verdict,
 )
+from amodal.analysis.pooling import Pool, concatenate
+from amodal.errors import DataError
+from amodal.metrics import METRICS, Bootstrap, Interval, paired_bootstrap
 from amodal.study.plan import Plan
-from amodal.study.pooling import Pool, concatenate
 from amodal.study.results import At, read_results
 
 START, MCAR = At("none", 0.0), At("mcar", 0.5)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amodal.analysis.compare import Comparison, against_best, against_reference
+from amodal.analysis.latex import write_latex
+from amodal.analysis.pooling import Pool
+from amodal.analysis.robustness import area_rows, robustness_rows
+from amodal.analysis.summaries import diagnostic_rows, rate_rows, reliability_rows
+from amodal.analysis.worth import read_probes, worth_tables
 from amodal.disclosure import is_small, safe_share
 from amodal.metrics import METRICS
-from amodal.study.compare import Comparison, against_best, against_reference
-from amodal.study.files import put_file
-from amodal.study.latex import write_latex
-from amodal.study.pooling import Pool
-from amodal.study.robustness import area_rows, robustness_rows
-from amodal.study.summaries import diagnostic_rows, rate_rows, reliability_rows
-from amodal.study.worth import read_probes, worth_tables
+from amodal.study.files import write_csv
 
-__all__ = ["comparison_rows", "pooled_rows", "write_csv", "write_tables"]
+__all__ = ["comparison_rows", "pooled_rows", "write_tables"]
 
 
 def write_tables(pool: Pool, folder: Path) -> list[Path]:
@@ -115,35 +114,6 @@ def comparison_rows(comparisons: Iterable[Comparison]) -> list[dict[str, Any]]:
         }
         for c in comparisons
     ]
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Writes dicts with the same keys as CSV; NaN and None are empty, numbers have six digits.
-
-    Raises:
-        StorageError: it cannot be written.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     path = write_csv(Path(folder, "a.csv"), [{"n": None, "low": math.nan, "value": 1 / 3}])
-    ...     print(path.read_text())
-    n,low,value
-    ,,0.333333
-    """
-
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(rows[0])
-            table.writerows([_cell(v) for v in row.values()] for row in rows)
-
-    return put_file(path, write)
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _guarded(row: Mapping[str, Any], modalities: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool, Scores
 from amodal.metrics import METRICS, Interval
-from amodal.study.pooling import Pool, Scores
 from amodal.study.results import At
 
 __all__ = ["area_rows", "area_weights", "effective_robustness", "robustness_rows"]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool, concatenate
 from amodal.errors import StorageError
 from amodal.metrics import Bootstrap, Interval
 from amodal.study.files import digest, put_json, read_json
-from amodal.study.pooling import Pool, concatenate
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Cell
 

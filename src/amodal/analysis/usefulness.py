@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.sample import Sample, ends, kept_rows, sample_of
 from amodal.disclosure import SMALLEST, is_small, safe_share
 from amodal.metrics import METRICS
 from amodal.metrics.decision import at_thresholds, decision_curve
@@ -17,8 +19,6 @@ from amodal.metrics.sample_size import (
     sample_size,
     supported_parameters,
 )
-from amodal.study.analysis import Sample, ends, kept_rows, sample_of
-from amodal.study.pooling import Pool
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results
 

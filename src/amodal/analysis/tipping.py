@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.calibrations import LEAST_ROWS
+from amodal.analysis.compare import best_method, verdict
+from amodal.analysis.pooling import Pool
+from amodal.analysis.sample import Sample, kept_rows
+from amodal.analysis.usefulness import ends_of_study
 from amodal.metrics import METRICS, Interval
 from amodal.metrics.tipping import outcome_shift, tipping_point
-from amodal.study.analysis import Sample, kept_rows
-from amodal.study.calibrations import LEAST_ROWS
-from amodal.study.compare import best_method, verdict
-from amodal.study.pooling import Pool
 from amodal.study.predictions import Predicted
 from amodal.study.results import At
-from amodal.study.usefulness import ends_of_study
 
 __all__ = ["tipping_rows"]
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
-from amodal.study.smooth import _fit, coverage_curve, smooth_calibration, spline_basis
+from amodal.analysis.smooth import _fit, coverage_curve, smooth_calibration, spline_basis
 
 
 def _expit(x):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.compare import holm
+from amodal.analysis.pooling import Pool
 from amodal.errors import DataError
 from amodal.metrics import METRICS
-from amodal.study.compare import holm
-from amodal.study.pooling import Pool
 from amodal.study.results import At
 
 __all__ = ["Ranking", "critical_difference", "rank_methods", "rank_studies"]

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from amodal.study.calibrations import calibration_rows, curve_rows, risk_rows
-from amodal.study.characteristics import shown_characteristics
-from amodal.study.cohort import read_cohort
-from amodal.study.pooling import Pool
-from amodal.study.sites import site_rows
-from amodal.study.tables import write_csv
-from amodal.study.tipping import tipping_rows
-from amodal.study.usefulness import (
+from amodal.analysis.calibrations import calibration_rows, curve_rows, risk_rows
+from amodal.analysis.pooling import Pool
+from amodal.analysis.sites import site_rows
+from amodal.analysis.tipping import tipping_rows
+from amodal.analysis.usefulness import (
     alert_rows,
     decision_rows,
     guarded,
     sample_size_rows,
     subgroup_rows,
 )
+from amodal.study.characteristics import shown_characteristics
+from amodal.study.cohort import read_cohort
+from amodal.study.files import write_csv
 
 __all__ = ["Further", "further_of", "write_further"]
 

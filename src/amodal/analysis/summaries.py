@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import concatenate
+from amodal.analysis.smooth import Curve, coverage_curve, smooth_calibration
 from amodal.disclosure import SMALLEST, safe_share
-from amodal.study.pooling import concatenate
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results
-from amodal.study.smooth import Curve, coverage_curve, smooth_calibration
 
 __all__ = [
     "QUANTILES",

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.sample import Sample, ends, kept_rows
+from amodal.analysis.usefulness import ends_of_study
 from amodal.disclosure import SMALLEST, is_small
 from amodal.metrics import METRICS, Interval, RandomEffects, random_effects
-from amodal.study.analysis import Sample, ends, kept_rows
-from amodal.study.pooling import Pool
 from amodal.study.predictions import Predicted
 from amodal.study.results import Results
-from amodal.study.usefulness import ends_of_study
 
 __all__ = ["POOLED", "Scale", "held_out", "scale_of", "site_rows"]
 

@@ -8,6 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from amodal.analysis.further import further_of, write_further
+from amodal.analysis.pooling import Pool, concatenate
 from amodal.data.dataset import Dataset
 from amodal.data.splits import folds
 from amodal.errors import DataError, SettingError, UnknownNameError
@@ -20,9 +22,7 @@ from amodal.study.characteristics import (
     smd_of_numbers,
 )
 from amodal.study.cohort import column_of, read_cohort, write_cohort
-from amodal.study.further import further_of, write_further
 from amodal.study.plan import Plan
-from amodal.study.pooling import Pool, concatenate
 from amodal.study.results import At, read_results
 from amodal.types import Modality
 
@@ -167,7 +167,7 @@ def test_sites_are_pooled(pool, further):
 
 
 def test_sites_on_both_sides_are_told(made_up, tmp_path):
-    from amodal.study.sites import held_out
+    from amodal.analysis.sites import held_out
 
     plan = Plan("made/up", ("aum",), rates=(0,), folds=3, replicates=10, subgroups=("g",), site="g")
     world = made_up.World(rows=90, per_group=1)

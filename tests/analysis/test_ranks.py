@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from amodal.errors import DataError
-from amodal.study.latex import latex_table
-from amodal.study.pooling import Pool
-from amodal.study.ranks import Ranking, critical_difference, rank_methods, rank_studies
-from amodal.study.results import At
-from amodal.study.robustness import (
+from amodal.analysis.latex import latex_table
+from amodal.analysis.pooling import Pool
+from amodal.analysis.ranks import Ranking, critical_difference, rank_methods, rank_studies
+from amodal.analysis.robustness import (
     area_rows,
     area_weights,
     effective_robustness,
     robustness_rows,
 )
+from amodal.errors import DataError
+from amodal.study.results import At
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(12, 4)) + np.array([0.0, 0.5, 1.0, 3.0])

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from amodal.analysis.pooling import Pool
+from amodal.analysis.sample import Sample, ends, kept_rows
+from amodal.analysis.summaries import calibration
 from amodal.disclosure import SMALLEST
 from amodal.metrics import METRICS
 from amodal.metrics.decomposition import brier_decomposition
 from amodal.metrics.selective import risk_coverage
-from amodal.study.analysis import Sample, ends, kept_rows
-from amodal.study.pooling import Pool
 from amodal.study.predictions import Predicted
 from amodal.study.results import At, Results
-from amodal.study.summaries import calibration
 from amodal.types import LOST, NOT_MEASURED
 
 __all__ = [
@@ -188,7 +188,7 @@ def _risk(grid: np.ndarray) -> Any:
 def curve_rows(pool: Pool) -> list[dict[str, Any]]:
     """Smooth calibration curves with their bands: one dict per method, point and prediction.
 
-    For regression: nominal level against the share inside. See `amodal.study.smooth`.
+    For regression: nominal level against the share inside. See `amodal.analysis.smooth`.
     """
     return kept_rows(pool, "calibration_curves", lambda: _curve_rows(pool))
 
