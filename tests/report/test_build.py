@@ -181,6 +181,22 @@ def test_the_page_is_made_without_torch(study):
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
+def test_kept_figures_are_those_drawn_and_damage_is_drawn_anew(page, study):
+    def told():
+        return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", page.read_text(encoding="utf-8"))
+
+    before = told()
+    kept = sorted((study / "summary" / "figures").glob("*.json"))
+    whole = [p.read_text() for p in kept]
+    kept[0].write_text("{")
+    kept[1].unlink()
+    kept[2].write_text(json.dumps({"name": "only"}))
+    build_report(study)
+    assert told() == before
+    assert [p.read_text() for p in kept] == whole
+    assert sorted((study / "summary" / "figures").glob("*.json")) == kept
+
+
 def test_a_study_without_finished_cells_is_named(study, tmp_path):
     folder = tmp_path / "study"
     shutil.copytree(study, folder)

@@ -60,7 +60,7 @@ class Scores:
         """Standard deviation between seeds; NaN for one seed."""
         return float(self.seeds.std(ddof=1)) if len(self.seeds) > 1 else float("nan")
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """The mean with its bootstrap interval."""
         kind = "percentile" if self.metric.samples else self.metric.interval

@@ -61,7 +61,7 @@ from amodal.report.robustness import (
     spread_grid,
 )
 from amodal.report.style import mechanism_name, method_name
-from amodal.report.svg import Drawing
+from amodal.report.svg import Drawing, figures_kept_in
 from amodal.report.tripod import checklist, checklist_grid
 from amodal.report.words import limits, summary
 from amodal.report.worth import TITLES, noise_panels, removal_grid, worth_grid
@@ -97,7 +97,8 @@ def build_report(
 
     ``report/index.html`` holds everything and opens offline; ``report/tables`` holds every table as
     CSV and ``report/figures`` every figure as SVG. No patient's row is in any of them, and counts
-    under ten are not shown. Scores are kept in ``summary/``, so that a second call is quick.
+    under ten are not shown. Scores and figures are kept in ``summary/``: a second
+    call is quick.
 
     Args:
         study_dir: the folder of a study, finished or not.
@@ -119,8 +120,9 @@ def build_report(
     pool.fill(jobs=results.plan.jobs, progress=progress)
     further = further_of(pool, progress=progress)
     listed = checklist(results, further)
-    content = _content(pool, facts_of(pool)) | _further(results, further)
-    content |= _ranked([pool, *(Pool(read_results(f)) for f in beside)])
+    with figures_kept_in(results.folder / "summary" / "figures"):
+        content = _content(pool, facts_of(pool)) | _further(results, further)
+        content |= _ranked([pool, *(Pool(read_results(f)) for f in beside)])
     content["checklist"] = checklist_grid(listed)
     out = results.folder / "report"
     for figure in _figures(content):

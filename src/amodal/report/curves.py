@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from amodal.analysis.usefulness import ends_of_study
 from amodal.report.style import GREY, INK, Look, looks, rc
-from amodal.report.svg import Drawing, draw
+from amodal.report.svg import Drawing, draw, drawn_once
 from amodal.study.results import At, Results
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _of(rows: Rows, method: str, at: At) -> Rows:
     ]
 
 
+@drawn_once
 def _panel(
     found: Mapping[At, Rows],
     points: Sequence[At],

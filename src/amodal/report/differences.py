@@ -22,7 +22,7 @@ from amodal.report.style import (
     rc,
     short_mechanism,
 )
-from amodal.report.svg import Drawing, draw
+from amodal.report.svg import Drawing, draw, drawn_once
 from amodal.report.words import number, signed
 from amodal.study.plan import NONE
 from amodal.study.results import At, Results
@@ -54,6 +54,7 @@ def difference_panels(results: Results, comparisons: Sequence[Comparison]) -> li
         ]
 
 
+@drawn_once
 def _panel(
     comparisons: Sequence[Comparison],
     mechanism: str,

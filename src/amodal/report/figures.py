@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from amodal.analysis.pooling import Pool
 from amodal.metrics import METRICS, Interval
 from amodal.report.style import GREY, INK, Look, file_name, looks, mechanism_name, rc
-from amodal.report.svg import Drawing, draw
+from amodal.report.svg import Drawing, draw, drawn_once
 from amodal.study.plan import NONE
 from amodal.study.results import At
 
@@ -122,6 +122,7 @@ def _values(pool: Pool, metric: str, mechanism: str) -> dict[str, dict[float, In
     return {m: points for m, points in found.items() if points}
 
 
+@drawn_once
 def _panel(
     metric: str,
     mechanism: str,

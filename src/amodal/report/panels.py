@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from amodal.analysis.pooling import Pool
 from amodal.analysis.summaries import Calibration, calibration
 from amodal.report.style import GREY, INK, Look, looks, mechanism_name, rc
-from amodal.report.svg import Drawing, draw
+from amodal.report.svg import Drawing, draw, drawn_once
 from amodal.study.results import At, Results
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _axis(kind: str, top: float) -> dict[str, Any]:
     }
 
 
+@drawn_once
 def _calibration(
     found: Mapping[At, Calibration],
     points: Sequence[At],
@@ -140,6 +141,7 @@ def reliability_panels(results: Results, rows: Sequence[dict[str, Any]]) -> list
     return drawn
 
 
+@drawn_once
 def _boxes(
     rows: Sequence[dict[str, Any]], names: Sequence[str], *, name: str, title: str
 ) -> Drawing:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from functools import cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from amodal.study.files import put_file
+import joblib
+import matplotlib as mpl
+
+from amodal.study.files import put_file, put_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "draw"]
+__all__ = ["Drawing", "draw", "drawn_once", "figures_kept_in"]
 
 _LONG = re.compile(r"\d+\.\d{3,}")  # coordinates: a hundredth of a point is enough
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -77,6 +86,64 @@ def draw(figure: Figure, name: str, *, alt: str, caption: str = "") -> Drawing:
     text = text.replace(head.group(0), tag + "\n " + title, 1)
     text = text.replace('aria-labelledby="title"', f'aria-label="{_escape(alt)}"', 1)
     return Drawing(name, text, alt, caption)
+
+
+_FOLDER: ContextVar[Path | None] = ContextVar("folder of finished figures", default=None)
+
+
+@contextmanager
+def figures_kept_in(folder: Path) -> Iterator[None]:
+    """While it lasts, functions that are `drawn_once` keep their figures in `folder`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> @drawn_once
+    ... def panel(height):
+    ...     print("drawing")
+    ...     return Drawing("panel", f"<svg height='{height}'/>", "a panel")
+    >>> with TemporaryDirectory() as folder, figures_kept_in(Path(folder)):
+    ...     first, second, other = panel(1), panel(1), panel(2)
+    drawing
+    drawing
+    >>> first == second, other.svg
+    (True, "<svg height='2'/>")
+    """
+    token = _FOLDER.set(folder)
+    try:
+        yield
+    finally:
+        _FOLDER.reset(token)
+
+
+def drawn_once(function: Callable[..., Drawing]) -> Callable[..., Drawing]:
+    """A function of plain values whose figure is read from `figures_kept_in`, if it is there.
+
+    A figure is known by the values it shows, this package's code, and matplotlib's version: another
+    cell, or another version, draws anew what it changes and nothing else.
+    """
+
+    @wraps(function)
+    def panel(*args: Any, **settings: Any) -> Drawing:
+        folder = _FOLDER.get()
+        if folder is None:
+            return function(*args, **settings)
+        shown = (function.__module__, function.__qualname__, _version(), args, settings)
+        path = folder / f"{joblib.hash(shown)}.json"
+        try:
+            return Drawing(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # none yet, or damaged: drawn anew
+            drawing = function(*args, **settings)
+        put_json(path, asdict(drawing))
+        return drawing
+
+    return panel
+
+
+@cache
+def _version() -> str:
+    """A hash of what draws: this package's files, and matplotlib's version."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    code = b"".join(f.read_bytes() for f in files)
+    return hashlib.sha256(code + mpl.__version__.encode()).hexdigest()
 
 
 def _shorter(found: re.Match[str]) -> str:

@@ -161,7 +161,8 @@ def read_cohort(
     if not place.with_suffix(".json").exists():
         return None
     try:
-        table = pq.read_table(place.with_suffix(".parquet"))
+        with pq.ParquetFile(place.with_suffix(".parquet")) as file:
+            table = file.read()
         ids = table["row_id"].to_pylist()
         specs = table.column_names[2:]
         columns = {s: dict(zip(ids, table[s].to_pylist(), strict=True)) for s in specs}

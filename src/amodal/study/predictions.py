@@ -148,7 +148,8 @@ def read_predictions(path: Path, task: Task, names: Sequence[str]) -> Predicted:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # read_table would import pandas, where it is installed
+            table = file.read()
         columns = {n: table[n].to_numpy(zero_copy_only=False) for n in table.column_names}
         outputs = {k: _join(columns, v, task) for k, v in task.output_columns.items()}
         target = _join(columns, _target_columns(task), task)
