@@ -21,21 +21,26 @@ from amodal import Dataset
 from amodal.data.splits import folds
 from amodal.metrics import score
 from amodal.model import make_model
+from amodal.shifts import make_shift
 
 METHODS = (
     "aum",
     "aum:aggregation=paper",
-    "aum:variance=constant",
     "imro",
+    "imro:temperature=1",
     "imro:weights=uniform",
+    "concat",
+    "attention",
+    "logistic",
+    "boosting",
     "imro:entropy=0",
     "imro:information=0",
     "imro:weights=gate",
-    "tmc",
-    "qmf",
 )
+METRICS = ("accuracy", "log_loss")
+RATES = (0.0, 0.3, 0.5, 0.7)
 FOLDS = 5
-HEAD = ("accuracy", "log loss", "voice", "face", "reliance, of the difference")
+HEAD = ("voice", "face", "reliance, of the difference")
 
 
 def shares(folder: Path, row_id: np.ndarray) -> np.ndarray:
@@ -46,16 +51,25 @@ def shares(folder: Path, row_id: np.ndarray) -> np.ndarray:
     return np.array([[float(r[f"share_{m}"] or "nan") for m in ("voice", "face")] for r in rows])
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> str:
-    """Spearman's, where both are known; empty where one does not vary."""
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's, where both are known; NaN where one does not vary."""
     known = np.isfinite(a) & np.isfinite(b)
     a, b = a[known], b[known]
-    return number(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else "constant"
+    return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan")
 
 
-def ranks(reliability: np.ndarray, reliance: np.ndarray, truth: np.ndarray) -> list[str]:
+def ranks(reliability: np.ndarray, reliance: np.ndarray, truth: np.ndarray) -> list[float]:
+    """Of one model's rows: the voice, the face, and reliance with the difference of the shares."""
     each = [correlation(reliability[:, k], truth[:, k]) for k in (0, 1)]
     return [*each, correlation(reliance[:, 0] - reliance[:, 1], truth[:, 0] - truth[:, 1])]
+
+
+def over_folds(
+    reliability: np.ndarray, reliance: np.ndarray, truth: np.ndarray, parts
+) -> list[str]:
+    """Means of `ranks` over folds: models differ in the scale of what they say."""
+    each = [ranks(reliability[test], reliance[test], truth[test]) for _, test in parts]
+    return [number(x) if np.isfinite(x) else "constant" for x in np.mean(each, axis=0)]
 
 
 def untrained(data: Dataset) -> np.ndarray:
@@ -87,17 +101,34 @@ def alone(data: Dataset, parts: list) -> np.ndarray:
     return out
 
 
-def measure(spec: str, data: Dataset, parts: list) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(probability, reliability, reliance) of every row, each from the fold that tests it."""
-    probability = np.zeros((len(data), len(data.task.classes)))
+def measure(
+    spec: str, lost: list[Dataset], parts: list
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """(probability under each loss, reliability, reliance) of every row by the fold that tests it."""
+    data = lost[0]
+    probability = [np.zeros((len(data), len(data.task.classes))) for _ in lost]
     told = {k: np.full((len(data), 2), np.nan) for k in ("reliability", "reliance")}
     for k, (train, test) in enumerate(parts):
-        found = make_model(spec, seed=k).fit(data[train]).predict(data[test])
-        probability[test] = found.outputs()["probability"]
+        model = make_model(spec, seed=k).fit(data[train])
+        for out, rows in zip(probability, lost, strict=True):
+            out[test] = model.predict(rows[test]).outputs()["probability"]
+        found = model.predict(data[test])
         for name, values in told.items():
             if getattr(found, name) is not None:
                 values[test] = getattr(found, name).numpy()
     return probability, told["reliability"], told["reliance"]
+
+
+def quality(data: Dataset, probability: np.ndarray, metric: str) -> str:
+    made = score(
+        "multiclass",
+        data.target,
+        {"probability": probability},
+        metrics=[metric],
+        group=data.group,
+        replicates=500,
+    )[metric]
+    return f"{number(made.value)} [{number(made.low)}, {number(made.high)}]"
 
 
 def main(folder: str, *methods: str) -> None:
@@ -105,25 +136,24 @@ def main(folder: str, *methods: str) -> None:
     data = data[np.flatnonzero(data.labelled)]
     truth = shares(Path(folder), data.row_id)
     parts = folds(data, FOLDS, seed=0)
-    surprise = untrained(data)
-    lines = [["entropy of the votes, untrained", "", "", *ranks(surprise, surprise, truth)]]
-    own = alone(data, parts)
-    lines.append(
-        ["information of each alone, logistic regression", "", "", *ranks(own, own, truth)]
-    )
+    lost = [data, *(make_shift("mcar", rate, seed=1)(data) for rate in RATES[1:])]
+    surprise, own = untrained(data), alone(data, parts)
+    lines = [
+        ["entropy of the votes, untrained", *over_folds(surprise, surprise, truth, parts)],
+        ["information of each alone, logistic regression", *over_folds(own, own, truth, parts)],
+    ]
+    absent = {metric: [] for metric in METRICS}
     for spec in methods or METHODS:
-        probability, reliability, reliance = measure(spec, data, parts)
-        found = score(
-            "multiclass",
-            data.target,
-            {"probability": probability},
-            metrics=["accuracy", "log_loss"],
-            replicates=0,
-        )
-        quality = [number(found[m].value) for m in ("accuracy", "log_loss")]
-        lines.append([f"`{spec}`", *quality, *ranks(reliability, reliance, truth)])
-        print(lines[-1], file=sys.stderr, flush=True)
+        probability, reliability, reliance = measure(spec, lost, parts)
+        if np.isfinite(reliance).any():
+            found = over_folds(reliability, reliance, truth, parts)
+            lines.append([f"`{spec}`", *(x if x != "constant" else "" for x in found)])
+        for metric, rows in absent.items():
+            rows.append([f"`{spec}`", *(quality(data, p, metric) for p in probability)])
+        print(spec, lines[-1], [rows[-1] for rows in absent.values()], file=sys.stderr, flush=True)
     print(table(["", *HEAD], lines))
+    for metric, rows in absent.items():
+        print(table([metric, *(f"{rate:g} lost" for rate in RATES)], rows))
 
 
 if __name__ == "__main__":

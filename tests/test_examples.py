@@ -29,6 +29,7 @@ def numbers(pattern: str, text: str) -> list[float]:
     return [float(x) for x in (f if isinstance(f, tuple) else (f,) for f in found) for x in x]
 
 
+@pytest.mark.slow
 def test_quickstart_loses_accuracy_and_confidence(output) -> None:
     text = output("quickstart")
     whole, half = numbers(r"accuracy ([\d.]+)", text)
