@@ -108,7 +108,8 @@ def evaluate(
         data: rows with a target of the model's task.
         rows: "test" or "all"; None: "test" on the data that the model was trained on, else "all".
         shift: done to the rows before they are predicted.
-        metrics: names; None for those of the task.
+        metrics: names; None for those of the task, without those that need what is not installed
+            (`amodal.metrics.left_out`).
         replicates: of the bootstrap; 0 gives values without intervals.
         trained_on: ``fingerprint`` and ``row_ids`` (`digest_ids`) of the data trained on.
 

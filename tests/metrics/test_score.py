@@ -22,8 +22,10 @@ from amodal.metrics import (
 )
 from amodal.metrics.discrimination import auprc, auroc
 
-CASES = [(name, kind) for name, metric in METRICS.items() for kind in metric.kinds]
+CASES = [(n, kind) for n, metric in METRICS.items() if metric.installed for kind in metric.kinds]
 BOOTSTRAPPED = [(name, kind) for name, kind in CASES if METRICS[name].samples is None]
+COPIED = [(name, kind) for name, kind in BOOTSTRAPPED if name != "cider"]
+"""Of CIDEr, document frequencies are those of the rows that are given, whatever their weights."""
 ROWS = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5], [0.1, 0.2, 0.7], [0, 0.4, 0.6]])
 
 
@@ -45,7 +47,7 @@ def sample(kind: str, n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarr
 def texts(rng: np.random.Generator, n: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """One or two references a row, and what was written."""
     y = np.empty(n, dtype=object)
-    words = np.array(["a dog", "two cats", "one bird"])
+    words = np.array(["a dog runs home fast", "two cats sit here", "one bird and a big fish"])
     y[:] = [tuple(words[rng.integers(0, 3, 1 + k % 2)].tolist()) for k in range(n)]
     tokens = rng.integers(2, 6, n).astype(float)
     written = {"text": words[rng.integers(0, 3, n)].astype(object)}
@@ -61,7 +63,7 @@ def close(a, b) -> bool:
     return bool(np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True))
 
 
-@pytest.mark.parametrize(("name", "kind"), BOOTSTRAPPED)
+@pytest.mark.parametrize(("name", "kind"), COPIED)
 @given(n=st.integers(0, 12), seed=st.integers(0, 10**6))
 @settings(max_examples=12, deadline=None)
 def test_a_weight_is_a_number_of_copies(name, kind, n, seed):
@@ -111,6 +113,7 @@ def test_a_perfect_forecast_has_the_ideal_value(name, kind):
             return
     elif kind == "sequence":
         first = np.array([x[0] for x in y], dtype=object)
+        y[:] = [(x,) for x in first]  # CIDEr is a mean over references
         outputs = {"text": first, "reference_log_prob": 0 * y.nonzero()[0]}
         outputs["reference_tokens"] = outputs["reference_log_prob"] + 3
     else:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from amodal.errors import DataError, SettingError, UnknownNameError
+from amodal.metrics import caption_words
 from amodal.metrics import text as metrics
 
 pytest.importorskip("pycocoevalcap")
@@ -184,7 +185,7 @@ def test_java_and_plain_cut_alike(capfd):
         'Mr. Smith said "hi" - cannot -- gonna... 50% of $5 & AT&T\'s t-shirt/jeans in the U.S.',
         "the kids' toys don't work, rock 'n' roll in the 1990s!",
     ]
-    assert metrics._java(texts) == [metrics.tokenize(t) for t in texts]
+    assert caption_words._java(texts) == [metrics.tokenize(t) for t in texts]
     capfd.readouterr()
 
 

@@ -65,6 +65,8 @@ def evaluate(
     )
     if not json:
         _show(found, f"{model.method} on {data}")
+        if not metrics:
+            _show_left_out(model.task_.kind)
         return
     record = {"run": str(run), "method": model.method, "data": data, **guarded(found)}
     record["fingerprints"] |= {
@@ -129,6 +131,14 @@ def _show(found: Evaluation, what: str) -> None:
             ends = f"{shown(interval.low)} to {shown(interval.high)}"
         rows.append([METRICS[name].title, shown(interval.value), ends, METRICS[name].range])
     table(("metric", "value", "95% interval", "scale"), rows, right=("value",))
+
+
+def _show_left_out(kind: str) -> None:
+    from amodal.metrics import METRICS, left_out
+
+    for extra, names in left_out(kind).items():
+        titles = ", ".join(METRICS[name].title for name in names)
+        prose(f"Left out: {titles}. They need pip install 'amodal[{extra}]'.")
 
 
 def _same(found: Evaluation) -> str:

@@ -1,8 +1,8 @@
 """Metrics as pure functions of arrays, with bootstrap intervals.
 
 `score` is the front door; the functions themselves are in `discrimination`, `calibration`,
-`decomposition`, `regression`, `selective`, `multilabel`, `sequence` and `reliability`. For clinical
-use: `decision`, `sample_size`, `tipping`, and `random_effects` over sites.
+`decomposition`, `regression`, `selective`, `multilabel`, `sequence`, `text` and `reliability`. For
+clinical use: `decision`, `sample_size`, `tipping`, and `random_effects` over sites.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from amodal.metrics.intervals import (
 )
 from amodal.metrics.meta import RandomEffects, random_effects
 from amodal.metrics.metric import KINDS, Metric
-from amodal.metrics.registry import METRICS, default_metrics, select
+from amodal.metrics.registry import METRICS, default_metrics, left_out, select
 
 __all__ = [
     "KINDS",
@@ -35,6 +35,7 @@ __all__ = [
     "bootstrap",
     "compare",
     "default_metrics",
+    "left_out",
     "paired_bootstrap",
     "random_effects",
     "score",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from amodal.errors import DataError
 
-__all__ = ["KINDS", "Metric", "of_mean", "of_mean_std", "of_probability"]
+__all__ = ["EXTRAS", "KINDS", "Metric", "of_mean", "of_mean_std", "of_probability"]
 
 KINDS = ("binary", "multiclass", "multilabel", "regression", "sequence")
+EXTRAS = {"captions": "pycocoevalcap"}
+"""Extras of this package that metrics need, and what each brings to import."""
 
 Outputs = Mapping[str, ArrayLike]
 Function = Callable[..., "float | np.ndarray"]
@@ -33,6 +36,7 @@ class Metric:
         interval: "percentile" or "centred", see `Interval.of_samples`.
         samples: (outputs, *, weight) -> [R]; set where the metric is itself a simulation, whose
             draws give its range in place of a bootstrap.
+        extra: what is to be installed for it, out of `EXTRAS`; empty for nothing.
     """
 
     name: str
@@ -44,6 +48,12 @@ class Metric:
     ideal: float
     interval: str = "percentile"
     samples: Callable[..., np.ndarray] | None = None
+    extra: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether what it needs is there."""
+        return not self.extra or find_spec(EXTRAS[self.extra]) is not None
 
     def __call__(
         self, y: ArrayLike, outputs: Outputs, *, weight: ArrayLike | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +17,11 @@ from amodal.metrics import (
     regression,
     selective,
     sequence,
+    text,
 )
 from amodal.metrics.metric import KINDS, Metric, of_mean, of_mean_std, of_probability
 
-__all__ = ["METRICS", "default_metrics", "select"]
+__all__ = ["METRICS", "default_metrics", "left_out", "select"]
 
 _CLASSES = ("binary", "multiclass", "multilabel")
 _EVENTS = ("binary", "multilabel")
@@ -40,6 +42,22 @@ def _ece_of_perfect(
     if np.ndim(weight) == 2:
         return np.array([_ece_of_perfect(y, outputs, weight=w) for w in np.asarray(weight)])
     return float(_perfect_ece_draws(y, outputs, weight=weight).mean())
+
+
+_bleu_counts = lru_cache(maxsize=2)(text.bleu_counts)  # four metrics read the same
+
+
+def _bleu(n: int) -> Metric:
+    return Metric(
+        f"bleu_{n}",
+        sequence.of_texts(_bleu_counts, lambda sums, weight: text.bleu_of_counts(sums, n)),
+        _TEXTS,
+        f"BLEU-{n}",
+        "0 to 1",
+        higher_is_better=True,
+        ideal=1.0,
+        extra="captions",
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -235,8 +253,27 @@ METRICS: dict[str, Metric] = {
         higher_is_better=True,
         ideal=1.0,
     ),
-    # Metrics of (texts, references) come here, made by `sequence.of_texts`, and into "sequence" of
-    # the default ones below.
+    **{f"bleu_{n}": _bleu(n) for n in (1, 2, 3, 4)},
+    "rouge_l": Metric(
+        "rouge_l",
+        sequence.of_texts(text.rouge_l_rows),
+        _TEXTS,
+        "ROUGE-L",
+        "0 to 1",
+        higher_is_better=True,
+        ideal=1.0,
+        extra="captions",
+    ),
+    "cider": Metric(
+        "cider",
+        sequence.of_texts(text.cider_rows),
+        _TEXTS,
+        "CIDEr",
+        "0 to 10",
+        higher_is_better=True,
+        ideal=10.0,
+        extra="captions",
+    ),
 }
 
 _DEFAULTS: dict[str, tuple[str, ...]] = {
@@ -279,12 +316,22 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
         "observed_expected",
     ),
     "regression": ("rmse", "mae", "r2", "gaussian_nll", "coverage_90", "aurc"),
-    "sequence": ("exact_match", "token_log_loss", "perplexity"),
+    "sequence": (
+        "bleu_1",
+        "bleu_2",
+        "bleu_3",
+        "bleu_4",
+        "rouge_l",
+        "cider",
+        "exact_match",
+        "token_log_loss",
+        "perplexity",
+    ),
 }
 
 
 def default_metrics(kind: str) -> tuple[str, ...]:
-    """The metrics that are printed for a kind of task, in order.
+    """The metrics that are printed for a kind of task, in order; `left_out` lack an extra.
 
     Raises:
         UnknownNameError: a kind that has no metrics here.
@@ -294,7 +341,21 @@ def default_metrics(kind: str) -> tuple[str, ...]:
     """
     if kind not in _DEFAULTS:
         raise unknown_name("task kind", kind, KINDS)
-    return _DEFAULTS[kind]
+    return tuple(name for name in _DEFAULTS[kind] if METRICS[name].installed)
+
+
+def left_out(kind: str) -> dict[str, tuple[str, ...]]:
+    """Metrics that would be printed for a kind of task, by the extra that is not installed.
+
+    >>> left_out("binary")
+    {}
+    """
+    lacking: dict[str, tuple[str, ...]] = {}
+    for name in _DEFAULTS[kind]:
+        metric = METRICS[name]
+        if not metric.installed:
+            lacking[metric.extra] = (*lacking.get(metric.extra, ()), name)
+    return lacking
 
 
 def select(kind: str, metrics: str | Iterable[str] | None = None) -> dict[str, Metric]:
@@ -302,7 +363,7 @@ def select(kind: str, metrics: str | Iterable[str] | None = None) -> dict[str, M
 
     Raises:
         UnknownNameError: a name that no metric has, or a kind without metrics.
-        SettingError: a metric that is not for this kind.
+        SettingError: a metric that is not for this kind, or whose extra is not installed.
 
     >>> list(select("binary", ["brier", "auroc"]))
     ['brier', 'auroc']
@@ -318,6 +379,11 @@ def select(kind: str, metrics: str | Iterable[str] | None = None) -> dict[str, M
             raise SettingError(
                 f"metric {name!r} is for {', '.join(METRICS[name].kinds)} targets; found a {kind} "
                 f"target. Choose from {known}."
+            )
+        if not METRICS[name].installed:
+            raise SettingError(
+                f"metric {name!r} comes from the published scorer; it is not installed; "
+                f"pip install 'amodal[{METRICS[name].extra}]'"
             )
         chosen[name] = METRICS[name]
     return chosen

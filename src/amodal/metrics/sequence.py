@@ -7,6 +7,7 @@ not a reading of all texts for each replicate. `of_texts` makes one of its two p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,11 +41,20 @@ def of_texts(statistics: Statistics, combine: Combine = share) -> Callable[..., 
         combine: the metric, from sums over rows. BLEU: counts of n-grams in, their geometric mean
             out; CIDEr and ROUGE-L: a value per row in, its mean out.
 
+    Statistics of the last few texts are kept: a bootstrap asks for the same ones block by block.
+
     >>> hits = of_texts(lambda texts, references: np.array([[t in r] for t, r in
     ...                                                     zip(texts, references)]))
     >>> hits([("a", "b"), ("c",)], {"text": ["b", "d"]})
     0.5
     """
+
+    @lru_cache(maxsize=2)  # two methods that are compared
+    def of_rows(texts: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> np.ndarray:
+        found = np.asarray(statistics(texts, references), dtype=np.float64)
+        found = found[:, None] if found.ndim == 1 else found
+        found.flags.writeable = False
+        return found
 
     def metric(
         y: ArrayLike, outputs: Mapping[str, ArrayLike], *, weight: ArrayLike | None = None
@@ -56,8 +66,9 @@ def of_texts(statistics: Statistics, combine: Combine = share) -> Callable[..., 
                 "of references. Hand in both of the same rows."
             )
         rows, single = check_weight(weight, len(texts))
-        found = np.asarray(statistics(texts, y), dtype=np.float64)
-        found = found[:, None] if found.ndim == 1 else found
+        if not len(texts):
+            return float("nan") if single else np.full(len(rows), np.nan)
+        found = of_rows(tuple(texts), tuple((x,) if isinstance(x, str) else tuple(x) for x in y))
         with np.errstate(divide="ignore", invalid="ignore"):
             values = combine(rows @ found, rows.sum(1))
         return float(values[0]) if single else values

@@ -5,72 +5,41 @@ calls (`pip install 'amodal[captions]'`). It expects words separated by blanks, 
 tokenizer makes them, which needs Java; ``tokenizer="plain"`` does the same without Java for plain
 English captions (`tokenize` says where they differ), ``"java"`` runs the original. Compare scores
 of one tokenizer alone.
+
+Each metric of a set of texts is a function of sums over its rows: `bleu_counts`, `rouge_l_rows` and
+`cider_rows` give what is summed, so that a bootstrap reads every text once.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from amodal.errors import DataError, SettingError, unknown_name
+import numpy as np
+
+from amodal.errors import SettingError
+from amodal.metrics.caption_words import TOKENIZERS, published, tokenize, words_by_row
 
 __all__ = [
     "TOKENIZERS",
     "bleu",
+    "bleu_counts",
+    "bleu_of_counts",
     "caption_scores",
     "cider",
+    "cider_rows",
     "meteor",
     "rouge_l",
+    "rouge_l_rows",
     "spice",
     "tokenize",
 ]
 
-TOKENIZERS = ("plain", "java")
-"""What cuts texts into words: this module, or Stanford's tokenizer."""
-
-_MARKS = {"''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";"}
-_BRACKETS = dict(zip("()[]{}", ("-lrb-", "-rrb-", "-lsb-", "-rsb-", "-lcb-", "-rcb-"), strict=True))
-_TWO_WORDS = {
-    "cannot": "can not",
-    "gonna": "gon na",
-    "gotta": "got ta",
-    "lemme": "lem me",
-    "gimme": "gim me",
-    "wanna": "wan na",
-}
-_TOKEN = re.compile(
-    r"""(?:[a-z]\.){2,}                      # u.s.
-      | (?:mr|mrs|ms|dr|st|jr|sr|vs)\.(?=\s) # an abbreviation before a word
-      | \d+(?:[.,:]\d+)+(?![a-z\d])
-      | [^\W_]+?(?=n't\b) | n't\b
-      | '(?:s|m|re|ve|ll|d)\b
-      | [^\W_]+(?:-[^\W_]+)*(?=n't\b)
-      | 'n'
-      | \w+(?:[-&/]\w+)*                     # tri-colored, at&t, black/white
-      | \.\.\. | -- | \S""",
-    re.VERBOSE,
-)
-
-
-def tokenize(text: str) -> str:
-    """The words of an English text in small letters, separated by blanks, without punctuation.
-
-    As Stanford's tokenizer cuts it: "n't" and what follows an apostrophe are words of their own,
-    words with hyphens stay whole, brackets become "-lrb-" and "-rrb-", which the published scorer
-    counts as words. It differs on abbreviations that are not common, currencies, addresses of the
-    web, and scripts other than Latin.
-
-    >>> tokenize("The dog's ball isn't here.")
-    "the dog 's ball is n't here"
-    """
-    text = text.lower().replace("\u2019", "'").replace("\u2018", "'")
-    words = (w for w in _TOKEN.findall(text) if w not in _MARKS)
-    return " ".join(_TWO_WORDS.get(w, _BRACKETS.get(w, w)) for w in words)
+_RUNS = 4
+"""BLEU and CIDEr look at runs of up to this many words."""
+_NOTHING_TO_GUESS = 1e-6
+"""The published scorer's precision of runs that are longer than every text: 1e-15 / 1e-9."""
 
 
 def bleu(
@@ -82,6 +51,9 @@ def bleu(
     stand in a reference, each counted at most as often as in the reference that has it most often;
     :math:`b = \min(1, e^{1 - r/c})` with c the number of words of the texts and r that of the
     reference nearest in length to each.
+
+    Where no run of k words is right BLEU_k is 0; the published scorer adds 1e-15 to its counts, and
+    so has up to .0003 there. Where every text has fewer than k words p_k is 1e-6, as there.
 
     Args:
         texts: n texts.
@@ -103,7 +75,54 @@ def bleu(
     >>> [round(x, 3) for x in found[:2]]
     [0.667, 0.577]
     """
-    return _bleu(*_words(texts, references, tokenizer))
+    counts = bleu_counts(texts, references, tokenizer=tokenizer).sum(0, keepdims=True)
+    return tuple(float(bleu_of_counts(counts, n)[0]) for n in range(1, _RUNS + 1))
+
+
+def bleu_counts(
+    texts: Sequence[str], references: Sequence[Sequence[str]], *, tokenizer: str = "plain"
+) -> np.ndarray:
+    """What BLEU sums over rows, counted by the published scorer.
+
+    Args, errors: see `bleu`.
+
+    Returns:
+        ``Float64[n, 10]``: the runs of 1 to 4 words that are right, each counted at most as often as
+        in the reference that has it most often; the runs of 1 to 4 words; the number of words, and
+        that of the reference nearest in length (of two as near the shorter).
+
+    >>> bleu_counts(["a big dog"], [["a big cat", "dog"]]).tolist()
+    [[3.0, 1.0, 0.0, 0.0, 3.0, 2.0, 1.0, 0.0, 3.0, 3.0]]
+    """
+    module = published("bleu.bleu_scorer")
+    known, written = words_by_row(texts, references, tokenizer)
+    rows = []
+    for i, several in known.items():
+        reference = module.cook_refs(several, n=_RUNS)
+        found = module.cook_test(written[i][0], reference, eff="closest", n=_RUNS)
+        rows.append([*found["correct"], *found["guess"], found["testlen"], found["reflen"]])
+    return np.array(rows, dtype=np.float64)
+
+
+def bleu_of_counts(sums: np.ndarray, n: int) -> np.ndarray:
+    """BLEU-n from sums of `bleu_counts`, which rows may enter with weights.
+
+    Args:
+        sums: ``Float64[B, 10]``.
+        n: 1 to 4, the longest run.
+
+    Returns:
+        ``Float64[B]``, NaN where there is no reference.
+
+    >>> bleu_of_counts(np.array([[2.0, 1, 0, 0, 4, 1, 0, 0, 4, 4]]), 2).tolist()
+    [0.7071067811865476]
+    """
+    right, runs, (size, wanted) = sums[:, :n], sums[:, _RUNS : _RUNS + n], sums[:, -2:].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(runs > 0, right / runs, _NOTHING_TO_GUESS)
+        short = np.where(size > 0, np.exp(np.minimum(0.0, 1 - wanted / size)), 0.0)
+    found = short * np.prod(precision, axis=1) ** (1 / n)
+    return np.where(wanted > 0, found, np.nan)
 
 
 def rouge_l(
@@ -126,7 +145,21 @@ def rouge_l(
     >>> rouge_l(["the old dog ran"], [["the dog ran home"]])
     0.75
     """
-    return _rouge(*_words(texts, references, tokenizer))
+    return float(rouge_l_rows(texts, references, tokenizer=tokenizer).mean())
+
+
+def rouge_l_rows(
+    texts: Sequence[str], references: Sequence[Sequence[str]], *, tokenizer: str = "plain"
+) -> np.ndarray:
+    """The F score of each text, ``Float64[n]``, whose mean is `rouge_l`.
+
+    Args, errors: see `bleu`.
+
+    >>> rouge_l_rows(["a dog", "x"], [["a dog"], ["y"]]).tolist()
+    [1.0, 0.0]
+    """
+    given = words_by_row(texts, references, tokenizer)
+    return np.asarray(published("rouge.rouge").Rouge().compute_score(*given)[1], dtype=np.float64)
 
 
 def cider(
@@ -152,7 +185,25 @@ def cider(
     >>> round(cider(["red bus", "blue car"], [["red bus"], ["blue car"]]), 6)
     5.0
     """
-    return _cider(*_words(texts, references, tokenizer))
+    return float(cider_rows(texts, references, tokenizer=tokenizer).mean())
+
+
+def cider_rows(
+    texts: Sequence[str], references: Sequence[Sequence[str]], *, tokenizer: str = "plain"
+) -> np.ndarray:
+    """What each text adds to CIDEr, ``Float64[n]``, whose mean is `cider`.
+
+    Document frequencies are those of the references of all n rows. A mean with weights, as of a
+    bootstrap, leaves them as they are: its interval tells of the choice of rows that are scored, with
+    the rarity of words held fixed.
+
+    Args, errors: see `bleu`.
+
+    >>> cider_rows(["red bus", "car"], [["red bus"], ["blue car"]]).round(3).tolist()
+    [5.0, 1.743]
+    """
+    given = words_by_row(texts, references, tokenizer)
+    return np.asarray(published("cider.cider").Cider().compute_score(*given)[1], dtype=np.float64)
 
 
 def meteor(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -162,8 +213,8 @@ def meteor(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
 
     Reference: Denkowski and Lavie, 2014.
     """
-    given = _words(texts, references, "java")
-    return float(_scorer("meteor.meteor", "Meteor").compute_score(*given)[0])
+    given = words_by_row(texts, references, "java")
+    return float(published("meteor.meteor").Meteor().compute_score(*given)[0])
 
 
 def spice(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
@@ -178,14 +229,14 @@ def spice(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
 
     Reference: Anderson, Fernando, Johnson and Gould, ECCV 2016.
     """
-    given = _words(texts, references, "java")
+    given = words_by_row(texts, references, "java")
     home = Path(find_spec("pycocoevalcap.spice").origin).parent / "lib"
     if not (home / "stanford-corenlp-3.6.0.jar").exists():
         raise SettingError(
             "SPICE needs Stanford's parser; it is not there; let "
             "pycocoevalcap.spice.get_stanford_models.get_stanford_models() fetch it"
         )
-    return float(_scorer("spice.spice", "Spice").compute_score(*given)[0])
+    return float(published("spice.spice").Spice().compute_score(*given)[0])
 
 
 def caption_scores(
@@ -199,70 +250,6 @@ def caption_scores(
     >>> {k: round(v, 3) for k, v in found.items() if k in ("bleu_1", "bleu_2", "rouge_l")}
     {'bleu_1': 1.0, 'bleu_2': 1.0, 'rouge_l': 1.0}
     """
-    given = _words(texts, references, tokenizer)
-    found = {f"bleu_{n}": x for n, x in enumerate(_bleu(*given), start=1)}
-    return {**found, "rouge_l": _rouge(*given), "cider": _cider(*given)}
-
-
-# -- the published scorer -------------------------------------------------------------------------
-
-_Words = dict[int, list[str]]
-
-
-def _bleu(references: _Words, texts: _Words) -> tuple[float, float, float, float]:
-    found, _ = _scorer("bleu.bleu", "Bleu").compute_score(references, texts, verbose=0)
-    return tuple(min(max(float(x), 0.0), 1.0) for x in found)  # it adds 1e-15 to counts
-
-
-def _rouge(references: _Words, texts: _Words) -> float:
-    return float(_scorer("rouge.rouge", "Rouge").compute_score(references, texts)[0])
-
-
-def _cider(references: _Words, texts: _Words) -> float:
-    return float(_scorer("cider.cider", "Cider").compute_score(references, texts)[0])
-
-
-def _scorer(module: str, name: str) -> Any:
-    try:
-        return getattr(import_module(f"pycocoevalcap.{module}"), name)()
-    except ImportError:
-        raise SettingError(
-            "metrics of captions come from the published scorer; it is not installed; "
-            "pip install 'amodal[captions]'"
-        ) from None
-
-
-def _words(
-    texts: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str
-) -> tuple[_Words, _Words]:
-    """Words of the references and of the texts, by number of the text."""
-    if tokenizer not in TOKENIZERS:
-        raise unknown_name("tokenizer of captions", tokenizer, TOKENIZERS)
-    if isinstance(texts, str) or len(texts) != len(references) or not len(texts):
-        raise DataError(
-            f"each of at least one text has a list of references; got {len(texts)} texts and "
-            f"{len(references)} lists; pass sequences of equal length"
-        )
-    known = [[r] if isinstance(r, str) else list(r) for r in references]
-    cut: Callable = _java if tokenizer == "java" else lambda lines: list(map(tokenize, lines))
-    flat = cut([*texts, *(t for several in known for t in several)])
-    hypotheses, rest = flat[: len(texts)], iter(flat[len(texts) :])
-    found = {i: [next(rest) for _ in several] for i, several in enumerate(known)}
-    bad = sum(not several or not all(several) for several in found.values())
-    if bad:
-        raise DataError(
-            f"each text needs references, all with words; {bad} of {len(texts)} lack one or have an "
-            "empty one; leave these out"
-        )
-    return found, {i: [x] for i, x in enumerate(hypotheses)}
-
-
-def _java(lines: Sequence[str]) -> list[str]:
-    if shutil.which("java") is None:
-        raise SettingError(
-            "Stanford's tokenizer, METEOR and SPICE run in Java; there is no java on this machine; "
-            'install it, or use tokenizer="plain"'
-        )
-    cutter = _scorer("tokenizer.ptbtokenizer", "PTBTokenizer")
-    found = cutter.tokenize({i: [{"caption": x}] for i, x in enumerate(lines)})
-    return [found[i][0] for i in range(len(lines))]
+    given = {"texts": texts, "references": references, "tokenizer": tokenizer}
+    found = {f"bleu_{n}": x for n, x in enumerate(bleu(**given), start=1)}
+    return {**found, "rouge_l": rouge_l(**given), "cider": cider(**given)}
