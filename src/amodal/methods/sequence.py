@@ -150,11 +150,11 @@ class TextHead(nn.Module):
         if self.training and self.settings.unconditional:
             draw = torch.rand(len(rows), device=there.device)
             there = there & (draw >= self.settings.unconditional)[:, None]
-        log_p = self.decoder(ids, memory, there, row)
-        cost = self._cost(log_p, ids)
-        weight = (ids != PAD).to(cost.dtype)
+        real = ids != PAD
+        cost = self._cost(self.decoder.at_tokens(ids, memory, there, row), ids[real])
+        weight = torch.ones_like(cost)
         if batch.weight is not None:
-            weight = weight * batch.weight[rows][row][:, None]
+            weight = weight * batch.weight[rows][row][real.nonzero()[:, 0]]
         return (weight * cost).sum() / weight.sum()
 
     def _references(self, target: Int[Tensor, "n r t"]) -> tuple[Tensor, Tensor]:
@@ -166,15 +166,13 @@ class TextHead(nn.Module):
             return _cut(target[row, draw.argmax(1)]), row
         return _cut(target[real]), real.nonzero()[:, 0]
 
-    def _cost(self, log_p: Float[Tensor, "b t v"], ids: Int[Tensor, "b t"]) -> Tensor:
-        real, share = ids != PAD, self.settings.smoothing
-        told = log_p.gather(2, ids[..., None])[..., 0]
-        cost = torch.where(real, -told, 0.0)
+    def _cost(self, log_p: Float[Tensor, "k v"], token: Int[Tensor, " k"]) -> Tensor:
+        share, cost = self.settings.smoothing, -log_p.gather(1, token[:, None])[:, 0]
         if not (self.training and share):
             return cost
         allowed = log_p > torch.finfo(log_p.dtype).min / 2
-        evenly = -torch.where(allowed, log_p, 0.0).sum(2) / allowed.sum(2)
-        return (1 - share) * cost + share * torch.where(real, evenly, 0.0)
+        evenly = -torch.where(allowed, log_p, 0.0).sum(1) / allowed.sum(1)
+        return (1 - share) * cost + share * evenly
 
     # -- prediction -------------------------------------------------------------------------------
 

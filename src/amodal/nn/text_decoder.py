@@ -190,6 +190,13 @@ class TextDecoder(nn.Module):
             state: before them; where it has a past, one token is read at a time.
             at: how many tokens it has read.
         """
+        x, state = self._read(written, state, at)
+        return self._told(x, torch.arange(at, at + written.shape[1], device=x.device)), state
+
+    def _read(
+        self, written: Int[Tensor, "b t"], state: State, at: int
+    ) -> tuple[Float[Tensor, "b t d"], State]:
+        """What blocks make of each token, and the state behind them."""
         x = self.embedding[written] + self.position[at : at + written.shape[1]]
         x = drop(x, self.dropout, self.training, by=self)
         kept = []
@@ -197,23 +204,18 @@ class TextDecoder(nn.Module):
             past = None if state.past is None else state.past[number]
             x, own = block(x, memory, state.there, past)
             kept.append(own)
-        logits = full(F.linear(self.norm(x), self.embedding, self.bias))
-        return self._allowed(logits, at).log_softmax(-1), State(
-            state.memory, state.there, tuple(kept)
-        )
+        return x, State(state.memory, state.there, tuple(kept))
 
-    def _allowed(self, logits: Float[Tensor, "b t v"], at: int) -> Float[Tensor, "b t v"]:
-        place = torch.arange(at, at + logits.shape[1], device=logits.device)
-        token = torch.arange(logits.shape[2], device=logits.device)
+    def _told(
+        self, x: Float[Tensor, "*k t d"], place: Int[Tensor, " t"]
+    ) -> Float[Tensor, "*k t v"]:
+        """Log probabilities of the token at each `place`."""
+        logits = full(F.linear(self.norm(x), self.embedding, self.bias))
+        token = torch.arange(logits.shape[-1], device=logits.device)
         ends = token == END
         never = (token == PAD) | (token == BEGIN)
         barred = never | (ends & (place == 0)[:, None]) | (~ends & (place == self.length)[:, None])
-        return logits.masked_fill(barred, torch.finfo(logits.dtype).min)
-
-    def log_probs(self, ids: Int[Tensor, "b t"], state: State) -> Float[Tensor, "b t v"]:
-        """Log probabilities at every place of texts that are known (teacher forcing)."""
-        begin = torch.full_like(ids[:, :1], BEGIN)
-        return self.step(torch.cat([begin, ids[:, :-1]], 1), state)[0]
+        return logits.masked_fill(barred, torch.finfo(logits.dtype).min).log_softmax(-1)
 
     def forward(
         self,
@@ -222,9 +224,37 @@ class TextDecoder(nn.Module):
         there: Bool[Tensor, "n s"],
         row: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b t v"]:
-        """`log_probs` of texts, the memory of text j being that of row ``row[j]`` (None: of j)."""
+        """Log probabilities at every place of texts that are known (teacher forcing).
+
+        The memory of text j is that of row ``row[j]`` (None: of j).
+        """
+        return self._told(*self._along(ids, memory, there, row))
+
+    def at_tokens(
+        self,
+        ids: Int[Tensor, "b t"],
+        memory: Float[Tensor, "n s d"],
+        there: Bool[Tensor, "n s"],
+        row: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "k v"]:
+        """`forward` at the k places that hold a token, text by text, and not behind the ends.
+
+        Most of the time goes into the vocabulary: half of it where texts are half as long as the
+        longest.
+        """
+        x, _ = self._along(ids, memory, there, row)
+        real = ids != PAD
+        return self._told(x[real], real.nonzero()[:, 1])
+
+    def _along(
+        self, ids: Tensor, memory: Tensor, there: Tensor, row: Tensor | None
+    ) -> tuple[Float[Tensor, "b t d"], Int[Tensor, " t"]]:
+        """What blocks make of the tokens before each place, and the places."""
         state = self.start(memory, there)
-        return self.log_probs(ids, state if row is None else state.rows(row))
+        state = state if row is None else state.rows(row)
+        begin = torch.full_like(ids[:, :1], BEGIN)
+        x, _ = self._read(torch.cat([begin, ids[:, :-1]], 1), state, 0)
+        return x, torch.arange(ids.shape[1], device=ids.device)
 
     @torch.no_grad()
     def draw(self, state: State) -> Int[Tensor, "b t"]:

@@ -101,15 +101,14 @@ class TextDistribution(Distribution):
         used, place = torch.unique(row, return_inverse=True)
         with _all_units(self.decoder):
             memory = self._memory(self.params[used.to(self.params.device)])
-            log_p = self.decoder(ids, *memory, place.to(device))
-        told = log_p.gather(2, ids[..., None])[..., 0]
+            log_p = self.decoder.at_tokens(ids, *memory, place.to(device))
         real = ids != PAD
+        told = log_p.gather(1, ids[real][:, None])[:, 0]
         entropy = -torch.where(log_p > -1e4, log_p.exp() * log_p, 0.0).sum(-1)
         count = real.sum(1).clamp_min(1)
-        return (
-            torch.where(real, told, 0.0).sum(1).to(self.params),
-            (torch.where(real, entropy, 0.0).sum(1) / count).to(self.params),
-        )
+        found = (log_p.new_zeros(ids.shape).masked_scatter(real, x).sum(1) for x in (told, entropy))
+        log_prob, entropy = (x.to(self.params) for x in found)
+        return log_prob, entropy / count
 
     def _memory(self, params: Tensor) -> tuple[Tensor, Tensor]:
         return unpack_memory(params.to(self.decoder.bias), self.decoder.width)
