@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -10,6 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from amodal import Dataset, Task, load
+from amodal.metrics.text import caption_scores
+
+pytest.importorskip("pycocoevalcap")
 
 QUICK = ("epochs=2", "width=8", "heads=2", "target_length=4", "lr=0.02", "refit=false")
 
@@ -55,13 +59,49 @@ def test_predict(call, run, texts, tmp_path) -> None:
 def test_evaluate(call, run, texts) -> None:
     result = call("evaluate", run, texts, "--replicates", "20")
     assert result.code == 0, result.err
-    for word in ("Exact match", "Token log loss", "Perplexity"):
+    for word in (
+        "BLEU-1",
+        "BLEU-4",
+        "ROUGE-L",
+        "CIDEr",
+        "Exact match",
+        "Token log loss",
+        "Perplexity",
+    ):
         assert word in result.out
     found = call("evaluate", run, texts, "--absent", "0.5", "--json", "--replicates", "0")
     metrics = json.loads(found.out)["metrics"]
     expected = np.exp(metrics["token_log_loss"]["value"])
     assert metrics["perplexity"]["value"] == pytest.approx(expected)
     assert metrics["token_log_loss"]["value"] < np.log(8)
+
+
+def test_evaluate_scores_captions_as_the_scorer_does(call, run, texts) -> None:
+    result = call("evaluate", run, texts, "--metrics", "cider,bleu_2,rouge_l", "--json")
+    assert result.code == 0, result.err
+    told = json.loads(result.out)["metrics"]
+    assert list(told) == ["cider", "bleu_2", "rouge_l"]
+    model, data = load(run), Dataset.load(texts)
+    rows = data[np.isin(data.row_id, model.rows_["test"])]
+    rows = rows[rows.labelled]
+    scores = caption_scores(model.predict(rows).texts, rows.references)
+    for name, interval in told.items():
+        assert interval["value"] == pytest.approx(scores[name])
+        assert interval["low"] <= interval["value"] <= interval["high"]
+
+
+def test_evaluate_says_what_is_left_out(call, run, texts, monkeypatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "amodal.metrics.metric.find_spec", lambda x: None if x == "pycocoevalcap" else found(x)
+    )
+    result = call("evaluate", run, texts, "--replicates", "0")
+    assert result.code == 0, result.err
+    assert "Left out: BLEU-1, BLEU-2, BLEU-3, BLEU-4, ROUGE-L, CIDEr." in result.out
+    assert "pip install 'amodal[captions]'" in result.out
+    assert "Perplexity" in result.out
+    asked = call("evaluate", run, texts, "--metrics", "perplexity")
+    assert "Left out" not in asked.out
 
 
 def test_list(call) -> None:
