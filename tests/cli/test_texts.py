@@ -138,5 +138,5 @@ def test_refused(refused, texts, tmp_path) -> None:
     assert text.startswith("beam must be a whole number from 1; got 0")
     text = refused("train", texts, "--method", "imro", "--ensemble", "2", *out)
     assert "this task is a sequence; got ensemble 2" in text
-    text = refused("study", texts, "--methods", "imro", "--absent", "0", "--out", tmp_path / "s")
-    assert "the task of these data is a sequence" in text
+    asked = ("study", texts, "--methods", "imro", "--absent", "0", "--out", tmp_path / "s")
+    assert "a sequence; leave probe out" in refused(*asked, "--probe")

@@ -167,7 +167,7 @@ def test_without_the_scorer_the_rest_is_scored(monkeypatch):
     assert left_out("sequence") == {"captions": NAMES}
     assert left_out("binary") == {}
     rest = default_metrics("sequence")
-    assert rest == ("exact_match", "token_log_loss", "perplexity")
+    assert rest == ("token_log_loss", "perplexity", "exact_match")
     outputs = {"text": ["a dog"], "reference_log_prob": [-1.0], "reference_tokens": [2]}
     assert tuple(score("sequence", [("a dog",)], outputs)) == rest
     with pytest.raises(

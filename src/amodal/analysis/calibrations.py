@@ -97,7 +97,9 @@ def _pattern(p: Predicted) -> np.ndarray:
 
 
 def calibration_rows(pool: Pool) -> list[dict[str, Any]]:
-    """One dict per method, point, part of the rows and measure, with its interval."""
+    """One dict per method, point, part of the rows and measure, with its interval; not of texts."""
+    if pool.results.task.kind not in MEASURES:
+        return []
     return kept_rows(pool, "calibration", lambda: _calibration_rows(pool))
 
 
@@ -143,7 +145,7 @@ def risk_rows(pool: Pool) -> list[dict[str, Any]]:
     One dict per method, point and coverage; steps hold ten rows at least, so that no row's error
     can be read off. Rows that are tied in confidence are kept in part.
     """
-    if pool.results.task.kind == "multilabel":
+    if pool.results.task.kind in ("multilabel", "sequence"):
         return []
     return kept_rows(pool, "risk_coverage", lambda: _risk_rows(pool))
 

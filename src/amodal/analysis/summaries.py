@@ -82,11 +82,11 @@ def calibration(results: Results, method: str, at: At) -> Calibration | None:
     """The smooth calibration curve over seeds and folds, and where the predictions lie.
 
     For several classes: the confidence in the most probable class against whether it is right. For
-    real-valued targets: coverage of central intervals. None where there are too few rows, and for
-    several labels.
+    real-valued targets: coverage of central intervals. None where there are too few rows, for several
+    labels and for texts.
     """
     cells = results.group(method, at)
-    if not cells or results.task.kind == "multilabel":
+    if not cells or results.task.kind in ("multilabel", "sequence"):
         return None
     p = concatenate(cells)
     if results.task.kind == "regression":

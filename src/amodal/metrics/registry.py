@@ -317,15 +317,15 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
     ),
     "regression": ("rmse", "mae", "r2", "gaussian_nll", "coverage_90", "aurc"),
     "sequence": (
+        "token_log_loss",
+        "perplexity",
+        "exact_match",
         "bleu_1",
         "bleu_2",
         "bleu_3",
         "bleu_4",
         "rouge_l",
         "cider",
-        "exact_match",
-        "token_log_loss",
-        "perplexity",
     ),
 }
 

@@ -16,7 +16,10 @@ from amodal.types import PRESENT, Task
 if TYPE_CHECKING:
     from amodal.data.dataset import Dataset
 
-__all__ = ["Predicted", "read_predictions", "write_predictions"]
+__all__ = ["TEXTS", "Predicted", "read_predictions", "write_predictions"]
+
+TEXTS = ("text", "log_probability", "token_entropy", "reference_log_prob", "reference_tokens")
+"""What metrics read of texts that were written; columns of these names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +30,9 @@ class Predicted:
         task: what is predicted.
         names: the m modalities.
         row_id: ``str[n]``.
-        target: ``Float64[n]`` (``multilabel``: ``[n, L]``), without NaN.
-        outputs: what metrics read: ``probability``, or ``mean`` and ``std``.
+        target: ``Float64[n]`` (``multilabel``: ``[n, L]``), without NaN; ``sequence``: ``object[n]``,
+            the references of each row.
+        outputs: what metrics read: ``probability``, or ``mean`` and ``std``, or what `TEXTS` lists.
         absence: ``Int8[n, m]``.
         group: ``str[n]`` or None.
         weight: ``Float64[n]`` or None.
@@ -74,12 +78,16 @@ class Predicted:
             k: None if (x := getattr(prediction, k)) is None else _numpy(x)
             for k in ("reliability", "reliance", "conflict")
         }
+        target, outputs = data.target, prediction.outputs()
+        if data.task.kind == "sequence":
+            target = data.references
+            outputs = prediction.outputs(prediction.text_head.tokens(target))
         return cls(
             data.task,
             data.names,
             data.row_id,
-            data.target,
-            {k: np.asarray(v, dtype=np.float64) for k, v in prediction.outputs().items()},
+            target,
+            {k: v if k == "text" else np.asarray(v, np.float64) for k, v in outputs.items()},
             data.absence,
             data.group,
             data.weight,
@@ -91,6 +99,10 @@ def _target_columns(task: Task) -> tuple[str, ...]:
     if task.kind == "multilabel":
         return tuple(f"target_{c}" for c in task.classes)
     return ("target",)
+
+
+def _output_columns(task: Task) -> Mapping[str, tuple[str, ...]]:
+    return {k: (k,) for k in TEXTS} if task.kind == "sequence" else task.output_columns
 
 
 def write_predictions(path: Path, predicted: Predicted) -> Path:
@@ -116,7 +128,7 @@ def write_predictions(path: Path, predicted: Predicted) -> Path:
     if predicted.weight is not None:
         columns["weight"] = predicted.weight
     columns |= _split(_target_columns(task), predicted.target)
-    for output, names in task.output_columns.items():
+    for output, names in _output_columns(task).items():
         columns |= _split(names, predicted.outputs[output])
     columns |= _split([f"absence_{n}" for n in predicted.names], predicted.absence)
     for kind in ("reliability", "reliance"):
@@ -125,7 +137,7 @@ def write_predictions(path: Path, predicted: Predicted) -> Path:
     if predicted.conflict is not None:
         columns["conflict"] = predicted.conflict
     table = pa.table(
-        {k: pa.array(v.tolist() if v.dtype.kind == "U" else v) for k, v in columns.items()}
+        {k: pa.array(v.tolist() if v.dtype.kind in "UO" else v) for k, v in columns.items()}
     )
     return put_file(path, lambda part: pq.write_table(table, part, compression="zstd"))
 
@@ -151,7 +163,7 @@ def read_predictions(path: Path, task: Task, names: Sequence[str]) -> Predicted:
         with pq.ParquetFile(path) as file:  # read_table would import pandas, where it is installed
             table = file.read()
         columns = {n: table[n].to_numpy(zero_copy_only=False) for n in table.column_names}
-        outputs = {k: _join(columns, v, task) for k, v in task.output_columns.items()}
+        outputs = {k: _join(columns, v, task) for k, v in _output_columns(task).items()}
         target = _join(columns, _target_columns(task), task)
         absence = np.column_stack([columns[f"absence_{n}"] for n in names]).astype(np.int8)
     except (OSError, pa.ArrowException, KeyError) as error:
@@ -181,6 +193,10 @@ def _split(names: Sequence[str], array: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _join(columns: Mapping[str, np.ndarray], names: Sequence[str], task: Task) -> np.ndarray:
+    if columns[names[0]].dtype == object:  # texts, or lists of them
+        found = np.empty(len(columns[names[0]]), dtype=object)
+        found[:] = [x if isinstance(x, str) else tuple(x) for x in columns[names[0]]]
+        return found
     wide = task.kind == "multilabel" or len(names) > 1
     found = np.column_stack([columns[n] for n in names]).astype(np.float64)
     return found if wide else found[:, 0]

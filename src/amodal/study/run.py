@@ -189,10 +189,10 @@ def check_plan(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     """Everything a plan names exists; spec -> (method, resolved settings)."""
     if data.task is None or not data.labelled.any():
         raise SettingError("a study needs data with a target; these have none; prepare others")
-    if data.task.kind == "sequence":
+    if data.task.kind == "sequence" and plan.probe:
         raise SettingError(
-            "a study compares predictions of classes, labels and values; the task of these data is "
-            "a sequence; use `amodal train` and `amodal evaluate`"
+            "a probe compares predictions of classes, labels and values; the task of these data is "
+            "a sequence; leave probe out"
         )
     select(data.task.kind, plan.metrics or None)
     losses = points(plan, data.names) or [(m, 0.0) for m in plan.mechanisms]
