@@ -73,6 +73,32 @@ def test_a_source_is_encoded_alike_alone_prepared_or_among_others(kind, sources)
         assert int(together.token_present[j].sum()) == int(alone.token_present.sum())
 
 
+def test_convolutions_add_to_the_patches_and_see_one_image_alone(sources):
+    settings = SMALL.replace(stem="convolution")
+    encoder, values = fitted("image", sources, settings), values_of(sources["image"])
+    together = encoder(values)
+    for j, source in enumerate(sources["image"]):
+        alone = encoder(values_of([source]))
+        torch.testing.assert_close(alone.tokens[0], together.tokens[j], rtol=0, atol=4e-6)
+    pixels = encoder.prepare(values)
+    with_stem, _ = encoder.tokens(pixels)
+    x = encoder._standardised(pixels)
+    for step in encoder.stem.steps:
+        x = torch.nn.functional.gelu(
+            torch.nn.functional.conv2d(x, step.weight, step.bias, stride=2, padding=1)
+        )
+    added = torch.einsum("vchw,dc->vhwd", x, encoder.stem.last.weight) + encoder.stem.last.bias
+    encoder.stem = None
+    plain, _ = encoder.tokens(pixels)
+    torch.testing.assert_close(with_stem - plain, added.flatten(1, 2), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("patch", [1, 6])
+def test_convolutions_halve_the_image_again_and_again(patch):
+    with pytest.raises(SettingError, match="patch must be a power of 2, from 2; got"):
+        SMALL.replace(stem="convolution", image_size=12, patch=patch)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_values_are_encoded_in_parts_where_no_gradient_is_wanted(kind, sources):
     encoder = fitted(kind, sources)

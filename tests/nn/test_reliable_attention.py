@@ -133,3 +133,39 @@ def test_no_rows_and_no_values() -> None:
         fused = fusion(empty, index, torch.zeros(n, 2).double())
         assert fused.shape == (n, 2, WIDTH)
         assert bool(torch.isfinite(fused).all())
+
+
+@pytest.mark.parametrize("shared", [1, 3, 7])
+def test_rows_that_share_a_value_ask_together_and_get_the_same(shared: int) -> None:
+    """Keys laid out once a unit, against the formula, forward and backward."""
+    text, image = modality([2, 4, 3], 1), modality([9, 5], 3)
+    source = torch.Generator().manual_seed(5)
+    n = 2 * shared
+    rows_image = torch.arange(2).repeat_interleave(shared)
+    rows_text = torch.randint(-1, 3, (n,), generator=source)
+    index = torch.stack([rows_text, rows_image], 1)
+    index[0, 1] = -1
+    weight = torch.where(index >= 0, 0.5, 0.0).double()
+    attention = ReliableAttention(WIDTH, HEADS).double()
+    x = torch.randn(n, 2, WIDTH, generator=source).double().requires_grad_()
+    groups = group_tokens([text, image], index)
+    pairs = int((index >= 0).sum())
+    assert sum(len(g.unit) * g.size for g in groups) <= 2 * pairs + sum(
+        len(g.tokens) for g in groups
+    )
+    values = torch.cat([g.tokens[g.value].sum((1, 2)) for g in groups])
+    place = torch.cat([g.place for g in groups])
+    for k, e in enumerate((text, image)):
+        for i in range(n):
+            if index[i, k] >= 0:
+                found = values[place == i * 2 + k]
+                torch.testing.assert_close(found[0], e.tokens[index[i, k]].sum())
+    fused = attention(x, groups, weight)
+    expected = direct(attention, x, [text, image], index, weight)
+    torch.testing.assert_close(fused, expected)
+    leaves = [x, *attention.parameters(), text.tokens, image.tokens]
+    grid = torch.randn_like(fused)
+    mine = torch.autograd.grad((fused * grid).sum(), leaves)
+    other = torch.autograd.grad((expected * grid).sum(), leaves)
+    for a, b in zip(mine, other, strict=True):
+        torch.testing.assert_close(a, b)

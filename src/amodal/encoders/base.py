@@ -18,7 +18,7 @@ from amodal.media.image import FITS
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["NUMBERS", "SERIES", "TABLES", "Encoder", "EncoderSettings", "observed"]
+__all__ = ["NUMBERS", "SERIES", "STEMS", "TABLES", "Encoder", "EncoderSettings", "observed"]
 
 SERIES = ("summaries", "windows", "gru", "mingru", "transformer")
 """How the time course of a series is read."""
@@ -26,8 +26,10 @@ NUMBERS = ("piecewise", "linear")
 """How the numbers of a table and the summaries of a series enter."""
 TABLES = ("mlp", "tokens")
 """How the columns of a table are read."""
+STEMS = ("linear", "convolution")
+"""How pixels become tokens."""
 
-_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS, "image_fit": FITS}
+_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS, "image_fit": FITS, "stem": STEMS}
 _COUNTS = {
     "width": 1,
     "depth": 1,
@@ -82,6 +84,9 @@ class EncoderSettings:
         image_fit: "crop" (the middle of the image), "letterbox" (all of it, with black beside it) or
             "stretch"; a checkpoint has its own size and fit.
         patch: side of the squares that an image is cut into, one token each, in pixels.
+        stem: how pixels become those tokens: "linear" (a linear map of each square), or
+            "convolution": layers of 3 x 3 convolutions besides, with which shapes are learned in a
+            fraction of the passes, each a third dearer; `patch` is a power of 2 then.
         max_seconds: what comes later in a recording is not read.
         media_memory: MiB that the decoded images or audio of one modality may take; larger ones are
             decoded anew for each batch, in worker processes.
@@ -120,6 +125,7 @@ class EncoderSettings:
     image_size: int = 64
     image_fit: str = "crop"
     patch: int = 8
+    stem: str = "linear"
     max_seconds: float = 4.0
     media_memory: int = 2048
 
@@ -133,6 +139,11 @@ class EncoderSettings:
             raise SettingError(
                 f"patch must divide image_size; got image_size {self.image_size}, patch "
                 f"{self.patch}; change one"
+            )
+        if self.stem == "convolution" and (self.patch < 2 or self.patch & (self.patch - 1)):
+            raise SettingError(
+                "with stem=convolution patch must be a power of 2, from 2; got "
+                f"{self.patch}; change it"
             )
         if not 0.1 <= self.max_seconds <= 3600:
             raise SettingError(

@@ -14,6 +14,7 @@ from amodal.embed.backbone import image_reader
 from amodal.encoders.base import EncoderSettings
 from amodal.encoders.media import MediaEncoder, stacked
 from amodal.media.image import ImageDecoder
+from amodal.nn.convolution import ConvolutionStem
 from amodal.types import Modality
 from amodal.values import Values
 
@@ -25,7 +26,8 @@ class ImageEncoder(MediaEncoder):
 
     Images are squares of `EncoderSettings.image_size`, each channel standardised by its mean and
     standard deviation over (at most 512 of) the training images, cut into squares of
-    `EncoderSettings.patch`: token j is ``W patch_j + b + position_j``. A checkpoint
+    `EncoderSettings.patch`: token j is ``W patch_j + b + position_j``, to which convolutions add
+    what they see there where `EncoderSettings.stem` says so (`ConvolutionStem`). A checkpoint
     (`EncoderSettings.image`) brings its own size, fit and standardisation. See `MediaEncoder`.
 
     Args:
@@ -49,6 +51,9 @@ class ImageEncoder(MediaEncoder):
         self.register_buffer("std", torch.full((3,), 0.5))
         if not self.source:
             self.first = nn.Linear(3 * settings.patch**2, settings.width)
+            self.stem: ConvolutionStem | None = None
+            if settings.stem == "convolution":
+                self.stem = ConvolutionStem(3, settings.width, settings.patch)
 
     @property
     def decoder(self) -> ImageDecoder:
@@ -80,10 +85,11 @@ class ImageEncoder(MediaEncoder):
 
     def tokens(self, values: Values) -> tuple[Float[Tensor, "v t d"], Bool[Tensor, "v t"]]:
         x, side = self._standardised(values), self.settings.patch
+        seen = 0 if self.stem is None else self.stem(x)
         v, c, height, width = x.shape
         x = x.view(v, c, height // side, side, width // side, side)
         x = x.permute(0, 2, 4, 1, 3, 5).reshape(v, (height // side) * (width // side), c * side**2)
-        return self.first(x), torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        return self.first(x) + seen, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
     def inputs(self, values: Values) -> tuple[dict[str, Tensor], None]:
         return {"pixel_values": self._standardised(values)}, None

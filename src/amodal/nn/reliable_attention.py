@@ -34,15 +34,27 @@ class Group:
         tokens: ``Float[v, t, d]`` of the values, modality by modality.
         there: ``Bool[v, t]`` false at padding; None where nothing is padded.
         row: ``Int[p]`` the row of each pair.
-        value: ``Int[p]`` its value.
         place: ``Int[p]`` where it lies among the n m pairs.
+        unit: ``Int[u]`` the value of each unit: the pairs of a value ask together, so many a unit.
+        slot: ``Int[p]`` where each pair lies among the places of all units.
     """
 
     tokens: Float[Tensor, "v t d"]
     there: Bool[Tensor, "v t"] | None
     row: Int[Tensor, " p"]
-    value: Int[Tensor, " p"]
     place: Int[Tensor, " p"]
+    unit: Int[Tensor, " u"]
+    slot: Int[Tensor, " p"]
+
+    @property
+    def value(self) -> Int[Tensor, " p"]:
+        """The value of each pair."""
+        return self.unit[self.slot // self.size]
+
+    @property
+    def size(self) -> int:
+        """Pairs that a unit has place for: as many as share a value on average."""
+        return _size(len(self.row), len(self.tokens))
 
 
 def group_tokens(encoded: Sequence[Encoded], index: Int[Tensor, "n m"]) -> list[Group]:
@@ -78,11 +90,36 @@ def group_tokens(encoded: Sequence[Encoded], index: Int[Tensor, "n m"]) -> list[
                 torch.cat(tokens),
                 None if length == 1 or bool(seen.all()) else seen,
                 torch.cat(rows),
-                torch.cat(values),
                 torch.cat(places),
+                *_units(torch.cat(values), before),
             )
         )
     return groups
+
+
+def _size(pairs: int, values: int) -> int:
+    return max(1, pairs // max(1, values))
+
+
+def _units(value: Int[Tensor, " p"], values: int) -> tuple[Int[Tensor, " u"], Int[Tensor, " p"]]:
+    """The value of each unit, and the slot of each pair.
+
+    With c pairs a value on average, c of a value make a unit: keys and values are laid out once a
+    unit and not once a pair, and of the slots at most half stay empty.
+
+    >>> _units(torch.tensor([0, 1, 0, 0]), 2)
+    (tensor([0, 0, 1]), tensor([0, 4, 1, 2]))
+    """
+    size = _size(len(value), values)
+    count = torch.bincount(value, minlength=values)
+    order = torch.argsort(value, stable=True)
+    place = torch.empty_like(value)
+    begins = (count.cumsum(0) - count)[value[order]]
+    place[order] = torch.arange(len(value), device=value.device) - begins
+    units = (count + size - 1) // size
+    first = (units.cumsum(0) - units)[value]
+    unit = torch.repeat_interleave(torch.arange(values, device=value.device), units)
+    return unit, (first + place // size) * size + place % size
 
 
 def _parts(sizes: Sequence[tuple[int, int]]) -> list[list[int]]:
@@ -182,11 +219,13 @@ class ReliableAttention(nn.Module):
     def _attend(self, x: Tensor, group: Group) -> tuple[Float[Tensor, "p q d"], Tensor]:
         """What the pairs of a group give, and the queries that asked for it."""
         queries = self.query(x)[group.row]
-        key, value = self.key_value(group.tokens)[group.value].chunk(2, -1)
-        mask = None if group.there is None else group.there[group.value][:, None, None]
-        q, k, v = (z.unflatten(-1, (self.heads, -1)).transpose(1, 2) for z in (queries, key, value))
+        key, value = self.key_value(group.tokens)[group.unit].chunk(2, -1)
+        mask = None if group.there is None else group.there[group.unit][:, None, None]
+        asked = _laid_out(queries, group)
+        q, k, v = (z.unflatten(-1, (self.heads, -1)).transpose(1, 2) for z in (asked, key, value))
         output = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return output.transpose(1, 2).flatten(2), queries
+        output = output.transpose(1, 2).flatten(2)
+        return output.reshape(-1, *queries.shape[1:])[group.slot], queries
 
     def _watch(self, x: Tensor, groups: Sequence[Group], found: list, shape, meter: Meter) -> None:
         """Hands the gradients of the queries of each branch to `meter`."""
@@ -205,6 +244,13 @@ class ReliableAttention(nn.Module):
 
         for g, queries in asked:
             queries.register_hook(lambda grad, g=g: take(g, grad))
+
+
+def _laid_out(queries: Float[Tensor, "p q d"], group: Group) -> Float[Tensor, "u cq d"]:
+    """The queries of the pairs of each unit side by side, 0 in empty slots."""
+    slots = queries.new_zeros(len(group.unit) * group.size, *queries.shape[1:])
+    slots = slots.index_copy(0, group.slot, queries)
+    return slots.view(len(group.unit), group.size * queries.shape[1], queries.shape[-1])
 
 
 class ReliableBlock(nn.Module):

@@ -20,6 +20,7 @@ from amodal.training import checkpoint as ck
 from amodal.training.average import RunningAverage
 from amodal.training.feed import feed, part_size
 from amodal.training.loss_draws import lose_at_random
+from amodal.training.order import draw_order, shared_file
 from amodal.training.settings import PRECISIONS, TrainSettings
 
 __all__ = ["Epoch", "History", "Run", "predict_batches", "seed_of"]
@@ -109,6 +110,7 @@ class Run:
         self.module.mark_forward_method("loss")
         self.average = RunningAverage(self.method, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(train) / settings.batch_size)
+        self.shared = shared_file(method, train) if settings.together else None
         self.best_state: dict[str, Tensor] = {}
         self.best_value, self.best_rows = math.nan, torch.zeros(0)
         self.history = History()
@@ -141,7 +143,7 @@ class Run:
         self.method.begin_stage(self.stage(epoch))
         self.method.begin_epoch(epoch / self.settings.epochs)
         generator = torch.Generator().manual_seed(seed_of(self.seed, "rows", epoch))
-        order = torch.randperm(len(self.train), generator=generator)
+        order = draw_order(len(self.train), self.settings.batch_size, self.shared, generator)
         sums: dict[str, float] = {}
         torch.manual_seed(seed_of(self.seed, "epoch", epoch))
         parts = order.split(self.settings.batch_size)

@@ -23,6 +23,9 @@ class TrainSettings:
             0 takes 12, or as many as make 250 steps where rows are few.
         batch_size: rows per step. 0 takes 128, halved down to 32 while 250 steps would take more
             than 16 passes: few rows are better seen in small batches than often.
+        together: rows that share a file (questions about one image) come in the same batch, where two
+            or more share one on average: a file is encoded once per batch, see `draw_order`. False
+            spreads them over all batches.
         lr: peak learning rate of AdamW; it warms up over 5% of the steps and falls along a cosine.
         weight_decay: of AdamW.
         clip: norm that gradients are clipped to.
@@ -50,6 +53,7 @@ class TrainSettings:
 
     epochs: int = 0
     batch_size: int = 0
+    together: bool = True
     lr: float = 1e-3
     weight_decay: float = 1.0
     clip: float = 1.0
@@ -62,6 +66,8 @@ class TrainSettings:
     precision: str = "32"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.together, bool):
+            raise SettingError(f"together must be true or false; got {self.together!r}; change it")
         at_least(0, epochs=self.epochs, batch_size=self.batch_size)
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0:
