@@ -59,21 +59,37 @@ def test_each_class_says_what_it_reads():
     assert "t, table" in repr(make_encoder(Modality("t", "table", features=("a",))))
 
 
+def numbers_of(rows: torch.Tensor) -> Values:
+    none = torch.zeros(len(rows), 0).long()
+    return Values({"numeric": rows, "categorical": none}, None, torch.arange(len(rows)))
+
+
 def test_more_inputs_than_rows_slow_the_first_map_and_change_nothing_else():
-    rows = torch.randn(6, 4)
+    rows = torch.randn(38, 4)
     modality = Modality("a", "table", tuple("wxyz"))
     encoder = make_encoder(modality, EncoderSettings(width=8, dropout=0.0)).eval()
-    values = Values(
-        {"numeric": rows, "categorical": torch.zeros(6, 0).long()}, None, torch.arange(6)
-    )
+    values = numbers_of(rows)
     inputs = encoder.body.first.in_features  # 4 numbers, 8 pieces of each, 4 flags
     encoder.pieces.fit(rows)
     before, weight = encoder(values).pooled, encoder.body.first.weight.clone()
     encoder.fit(values)
     assert inputs == 40
-    assert encoder.body.pace.item() == pytest.approx((6 / 40) ** 3)
-    assert torch.allclose(encoder.body.first.weight, weight * (40 / 6) ** 3)
+    assert encoder.body.pace.item() == pytest.approx(38 / 40)
+    assert torch.allclose(encoder.body.first.weight, weight * 40 / 38)
     assert torch.allclose(encoder(values).pooled, before, atol=1e-5)
+    encoder.body.slow(rows=20)
+    assert encoder.body.pace.item() == pytest.approx((20 / 40) ** 3)
     encoder.body.slow(rows=1000)
     assert encoder.body.pace.item() == 1.0
     assert torch.allclose(encoder.body.first.weight, weight, rtol=1e-5)
+
+
+def test_numbers_of_fewer_rows_than_pieces_enter_as_they_are():
+    rows = torch.randn(6, 4)
+    modality = Modality("a", "table", tuple("wxyz"))
+    encoder = make_encoder(modality, EncoderSettings(width=8, dropout=0.0)).eval()
+    encoder.fit(numbers_of(rows))
+    assert encoder.body.pace.item() == pytest.approx(6 / 8)  # 4 numbers and 4 flags
+    weight, bias = encoder.body.first.weight * encoder.body.pace, encoder.body.first.bias
+    plain = encoder.body.refine(rows @ weight[:, :4].T + bias)
+    assert torch.allclose(encoder(numbers_of(rows)).pooled, plain, atol=1e-5)

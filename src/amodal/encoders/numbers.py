@@ -73,6 +73,22 @@ class Pieces(nn.Module):
             found = torch.from_numpy(np.nanquantile(sample[:, some], level, axis=0))
             self.edges[:, torch.from_numpy(some).to(self.edges.device)] = found.to(self.edges)
 
+    @property
+    def size(self) -> int:
+        """Numbers that come out."""
+        return self.edges.shape[1] * len(self.edges)
+
+    @torch.no_grad()
+    def leave_out(self) -> None:
+        """Makes all pieces 0, so that numbers enter as they are.
+
+        >>> pieces = Pieces(1, 2)
+        >>> pieces.leave_out()
+        >>> pieces(torch.tensor([[0.5]])).tolist()
+        [[0.5, 0.0, 0.0]]
+        """
+        self.edges.zero_()
+
     def forward(self, x: Float[Tensor, "v f"]) -> Float[Tensor, "v k"]:
         x, known = observed(x)
         edges = self.edges.to(x.dtype)

@@ -23,8 +23,8 @@ class TableEncoder(Encoder):
     """A residual MLP over all columns, or attention over one token per column.
 
     ``table="mlp"``: ``x_0 = W u(x) + M 1(missing) + sum_c E_c[level] + b``, then `ResidualMLP`; u
-    are `Pieces`, or x itself with ``numbers="linear"``. An unknown cell enters as 0, and M tells it
-    from a known one.
+    are `Pieces`, or x itself with ``numbers="linear"`` or where there are more pieces than training
+    rows. An unknown cell enters as 0, and M tells it from a known one.
 
     ``table="tokens"``: column j gives ``x_j w_j + b_j``, or a vector of its own where the cell is
     missing; column c gives ``E_c[level]``; `Transformer`, pooled is the summary token, tokens are
@@ -82,10 +82,15 @@ class TableEncoder(Encoder):
         return self._numbers(values)
 
     def fit(self, values: Values) -> None:
-        if self.settings.table == "mlp":
-            self.body.slow(len(values))
-            if self.pieces is not None:
-                self.pieces.fit(self.numbers(values))
+        if self.settings.table != "mlp":
+            return
+        rows, inputs = len(values), self.body.first.in_features
+        if self.pieces is not None and rows < self.pieces.size:
+            self.pieces.leave_out()
+            inputs = 2 * self.numeric
+        elif self.pieces is not None:
+            self.pieces.fit(self.numbers(values))
+        self.body.slow(rows, inputs=inputs, power=1.0)
 
     def forward(self, values: Values) -> Encoded:
         numbers = self._numbers(values)

@@ -136,7 +136,9 @@ class PatternEmbedding(nn.Module):
     """Turns "nobody measured it" into evidence, and "it was lost" into none.
 
     The input of modality k is 1 - r_k where it was not measured, -r_k where present, 0 where lost,
-    with r_k the share of rows in which it was not measured among those where it was not lost.
+    with r_k the share of rows in which it was not measured among those where it was not lost. Where
+    r_k is 0 or 1 nothing could be learned of it and the input is 0: else a modality that all training
+    rows have, and a new row lacks, would bring in a weight that no gradient has touched.
 
     Shapes: absence ``[n, m] -> [n, width]``.
     """
@@ -153,7 +155,8 @@ class PatternEmbedding(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "n d"]:
         told = batch.not_measured.to(self.rate.dtype) - self.rate
-        return self.linear(torch.where(batch.lost, told.new_zeros(()), told))
+        learned = (self.rate > 0) & (self.rate < 1) & ~batch.lost
+        return self.linear(torch.where(learned, told, told.new_zeros(())))
 
 
 class NeuralMethod(nn.Module):
