@@ -25,6 +25,7 @@ METHODS: dict[str, str] = {
     "cmae": "amodal.methods.cmae:CMAE",
     "tfn": "amodal.methods.tfn:TFN",
     "misa": "amodal.methods.misa:MISA",
+    "mult": "amodal.methods.mult:MulT",
     "boosting": "amodal.methods.boosting:Boosting",
     "forest": "amodal.methods.forest:Forest",
     "logistic": "amodal.methods.logistic:Logistic",

@@ -46,6 +46,8 @@ class GRAPE(NeuralMethod):
       average over the training rows, so that no row's prediction depends on the others'. Being
       constant then, it is no input of O; each modality has an O_k of its own instead.
     - Imputation and label are learned together (paper: one or the other).
+    - Weights start larger where maps read edges or messages (`PatientGraph.keep_apart`); else what
+      tells rows apart has all but vanished behind three layers when training begins.
     - What was not measured joins the head's input (``pattern=false`` for none).
 
     Raises:
@@ -83,6 +85,7 @@ class GRAPE(NeuralMethod):
         self.edge_dropout, self.rebuild = edge_dropout, rebuild
         m, d, p = len(self.names), self.width, encoder.dropout
         self.graph = PatientGraph(m, d, layers=layers, dropout=p)
+        self.graph.keep_apart()
         self.impute = GroupedMLP(m, d, d, dropout=p)
         self.head = Head(2 * d, (m + 1) * d, task.param_size, p)
 
