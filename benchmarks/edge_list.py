@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from amodal.batch import Batch
 from amodal.methods import aum
 from amodal.methods.aum import AUM
-from amodal.methods.base import Head, PatternEmbedding
+from amodal.methods.parts import Head, PatternEmbedding
 from amodal.nn.gaussian import kl_to_standard
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset
 

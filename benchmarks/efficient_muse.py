@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amodal.batch import Batch
-from amodal.methods.base import spread
+from amodal.methods.parts import spread
 from amodal.nn.blocks import Transformer, TransformerBlock
 from amodal.nn.losses import drop_to_subset
 from amodal.nn.recurrent import GRU

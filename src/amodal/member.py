@@ -24,7 +24,7 @@ from amodal.data.tensors import to_batch
 from amodal.ensemble import mix_predictions
 from amodal.errors import CheckpointError
 from amodal.methods import get_method
-from amodal.methods.base import base_params
+from amodal.methods.base_rates import base_params
 from amodal.nn.thinning import thinned
 from amodal.settings import MethodSettings, method_of, resolve_settings, told
 from amodal.training import Epoch, History, device_of, fit, predict_batches

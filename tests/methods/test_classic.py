@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from amodal.methods import get_method
-from amodal.methods.base import base_params
+from amodal.methods.base_rates import base_params
 from amodal.methods.classic import ClassicMethod
 from amodal.types import LOST, NOT_MEASURED, Task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from amodal.batch import Batch
-from amodal.methods.base import PatternEmbedding
+from amodal.methods.parts import PatternEmbedding
 from amodal.types import LOST, NOT_MEASURED, PRESENT
 
 

@@ -13,7 +13,7 @@ from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, UnknownNameError
-from amodal.methods.base import base_params
+from amodal.methods.base_rates import base_params
 from amodal.methods.imro import IMRO
 from amodal.nn.modality_reliability import WEIGHTS
 from amodal.shifts import make_shift

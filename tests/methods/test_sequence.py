@@ -17,7 +17,7 @@ from amodal.encoders import EncoderSettings
 from amodal.errors import DataError, SettingError, UnknownNameError
 from amodal.evaluation import evaluate
 from amodal.methods import METHODS, get_method
-from amodal.methods.base import base_params
+from amodal.methods.base_rates import base_params
 from amodal.methods.concat import Concat
 from amodal.methods.imro import IMRO
 from amodal.methods.sequence import DecoderSettings

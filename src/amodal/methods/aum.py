@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from amodal.batch import Batch, Prediction
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
-from amodal.methods.base import Head, NeuralMethod, evenness, spread
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head, evenness, spread
 from amodal.nn import gaussian
 from amodal.nn.corruption import changed_only, corrupted
 from amodal.nn.gaussian import full

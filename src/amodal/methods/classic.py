@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError, NotFittedError, SettingError
-from amodal.methods.base import base_params
+from amodal.methods.base_rates import base_params
 from amodal.methods.classic_head import Head, Held, Recipe, fit_head
 from amodal.methods.classic_rows import Examples, gather, numbers
 from amodal.methods.classic_stored import TRUSTED, check_estimator

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head
 from amodal.nn.blocks import Dropout
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import select_present

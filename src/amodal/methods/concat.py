@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
-from amodal.methods.base import Head, NeuralMethod, spread_tokens
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head, spread_tokens
 from amodal.types import Modality, Task
 
 __all__ = ["Concat"]

@@ -12,7 +12,8 @@ from torch import Tensor
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, at_least
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head
 from amodal.nn.gaussian import full
 from amodal.nn.graph import Slots, shares
 from amodal.nn.grouped import GroupedMLP

@@ -14,7 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 from amodal.batch import Batch, Encoded, Prediction
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError, unknown_name
-from amodal.methods.base import Head, NeuralMethod, base_params, evenness
+from amodal.methods.base import NeuralMethod
+from amodal.methods.base_rates import base_params
+from amodal.methods.parts import Head, evenness
 from amodal.nn import modality_reliability as mr
 from amodal.nn.corruption import corrupted
 from amodal.nn.gaussian import full

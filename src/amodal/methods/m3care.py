@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import at_least
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head
 from amodal.nn.blocks import Transformer
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedLinear, GroupedMLP, select_present

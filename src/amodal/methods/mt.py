@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import at_least
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head
 from amodal.nn.blocks import Transformer
 from amodal.nn.losses import drop_to_subset
 from amodal.types import Modality, Task

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import at_least
-from amodal.methods.base import Head, NeuralMethod, spread_tokens
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head, spread_tokens
 from amodal.nn.blocks import Transformer, drop
 from amodal.nn.grouped import GroupedLinear
 from amodal.types import Modality, Task

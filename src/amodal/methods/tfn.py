@@ -12,7 +12,8 @@ from torch import Tensor
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError
-from amodal.methods.base import Head, NeuralMethod
+from amodal.methods.base import NeuralMethod
+from amodal.methods.parts import Head
 from amodal.nn.grouped import GroupedMLP, select_present
 from amodal.types import Modality, Task
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from amodal.batch import Batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import SettingError
-from amodal.methods.base import NeuralMethod, class_weights
+from amodal.methods.base import NeuralMethod
+from amodal.methods.base_rates import class_weights
 from amodal.nn.gaussian import full
 from amodal.nn.grouped import GroupedMLP, select_present
 from amodal.space import Range
