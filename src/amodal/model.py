@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 
 import amodal
@@ -20,21 +16,20 @@ from amodal.data.coerce import to_dataset
 from amodal.data.dataset import Dataset
 from amodal.data.media import naming_rows
 from amodal.ensemble import mix_predictions
-from amodal.errors import CheckpointError, NotFittedError, SettingError, StorageError
+from amodal.errors import NotFittedError, SettingError
 from amodal.held_out import HeldOut, fit_temperature
 from amodal.member import Member, finish_member, fit_member, load_member
 from amodal.methods import get_method
 from amodal.metrics import METRICS
+from amodal.model_files import described, versions, write_model
 from amodal.posthoc.temperature import Temperature
 from amodal.settings import coerce, parse_method, resolve_settings, told, told_spec
 from amodal.training import seed_of
-from amodal.training.checkpoint import write_atomic
 from amodal.types import Modality, Task
 
 __all__ = ["CALIBRATE", "Model", "load", "make_model", "parse_method"]
 
 CALIBRATE = ("temperature", "none")
-_FORMAT, _VERSION = "amodal-model", 1
 _OWN = {"seed": 0, "ensemble": 1, "cross": False, "calibrate": "temperature", "device": "cpu"}
 
 
@@ -306,33 +301,10 @@ class Model(BaseEstimator):
             StorageError: the folder cannot be written, or holds something else.
         """
         self._fitted()
-        folder = Path(folder)
-        known = {"model.json", "rows.json", "run.json"}
-        if folder.is_file() or (
-            folder.is_dir()
-            and any(
-                p.name not in known and not p.name.startswith("member-") for p in folder.iterdir()
-            )
-        ):
-            raise StorageError(
-                f"a model is stored in a folder of its own; {folder.name!r} holds other files; "
-                "choose another"
-            )
-        (folder / "model.json").unlink(missing_ok=True)
-        for number, member in enumerate(self.members_):
-            member.save(folder / f"member-{number}")
-        for extra in folder.glob("member-*"):
-            if int(extra.name.split("-")[1]) >= len(self.members_):
-                shutil.rmtree(extra)
-        rows = {name: [str(r) for r in ids] for name, ids in self.rows_.items()}
-        write_atomic(folder / "rows.json", json.dumps(rows).encode())
-        write_atomic(folder / "model.json", json.dumps(self._facts(), indent=1).encode())
-        return folder
+        return write_model(folder, self.members_, rows=self.rows_, facts=self._facts())
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
             "params": {**told(self.get_params()), "method": told_spec(self.method)},
             "task": self.task_.to_json(),
             "modalities": [m.to_json() for m in self.modalities_],
@@ -340,19 +312,6 @@ class Model(BaseEstimator):
             "temperature": None if self.temperature_ is None else self.temperature_.to_json(),
             "versions": versions(),
         }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    import sklearn
-
-    return {
-        "amodal": amodal.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
 
 
 def make_model(spec: str, **params: Any) -> Model:
@@ -375,36 +334,14 @@ def load(folder: str | Path) -> Model:
         StorageError: there is none.
         CheckpointError: foreign, of another version, or truncated.
     """
-    folder = Path(folder)
-    path = folder / "model.json"
-    if not path.exists():
-        raise StorageError(
-            f"a stored model is a folder with model.json; {folder.name!r} has none; "
-            "name the folder that `amodal train` wrote"
-        )
-    try:
-        facts: Mapping[str, Any] = json.loads(path.read_text())
-        found = (facts.get("format"), facts.get("version"))
-        if found != (_FORMAT, _VERSION):
-            raise CheckpointError(
-                f"a stored model must be {_FORMAT} version {_VERSION}; found {found[0]} version "
-                f"{found[1]}; train it again"
-            )
+    with described(folder) as (facts, rows):
         model = Model(**facts["params"])
         model.task_ = Task.from_json(facts["task"])
         model.modalities_ = tuple(Modality.from_json(m) for m in facts["modalities"])
         model.temperature_ = Temperature(**facts["temperature"]) if facts["temperature"] else None
-        rows = json.loads((folder / "rows.json").read_text())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"a stored model is described by model.json and rows.json; those in {folder.name!r} "
-            f"cannot be read ({type(error).__name__}); train it again"
-        ) from None
     if model.task_.is_classification:
         model.classes_ = np.arange(max(2, len(model.task_.classes)))
     model.n_features_in_ = len(model.modalities_)
     model.rows_ = {name: np.array(ids, dtype=str) for name, ids in rows.items()}
-    model.members_ = [load_member(folder / f"member-{k}") for k in range(facts["members"])]
+    model.members_ = [load_member(Path(folder, f"member-{k}")) for k in range(facts["members"])]
     return model
