@@ -59,7 +59,7 @@ class EncoderSettings:
             GRU several times less than a transformer. A few thousand rows are too few for the last
             four to tell more than the first.
         numbers: "piecewise" or "linear": how the numbers of a table and the summaries of a series
-            enter, see `Pieces`.
+            enter, see `Pieces`. A table with more pieces than training rows enters linearly.
         pieces: pieces of each number's range, where it is piecewise.
         blocks: residual blocks behind the first layer, where vectors are encoded; may be 0.
         depth: number of transformer blocks, at least 1.
