@@ -39,7 +39,8 @@ class TMC(NeuralMethod):
     A binary task has two classes, and each label of several is a binary task of its own.
 
     Args:
-        anneal: epochs until the KL has its full weight.
+        anneal: epochs until the KL has its full weight; of a training of fewer epochs it has the
+            share that went by. Early and in full, it keeps views from giving evidence at all.
 
     Reference: Han et al., "Trusted Multi-View Classification", ICLR 2021, Eq. 2-9.
 
@@ -62,7 +63,7 @@ class TMC(NeuralMethod):
     reports = ("reliability", "reliance")
     search_space = {  # noqa: RUF012 - as the base declares it
         **NeuralMethod.search_space,
-        "anneal": Range(2.0, 50.0, log=True),
+        "anneal": Range(5.0, 200.0, log=True),
     }
 
     def __init__(
@@ -71,7 +72,7 @@ class TMC(NeuralMethod):
         task: Task,
         *,
         encoder: EncoderSettings | None = None,
-        anneal: float = 10.0,
+        anneal: float = 50.0,
         **common: Any,
     ) -> None:
         encoder = encoder or EncoderSettings()

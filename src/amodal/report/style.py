@@ -49,6 +49,7 @@ _NAMES = {
     "shaspec": "ShaSpec",
     "m3care": "M3Care",
     "cmae": "CM-AE",
+    "mult": "MulT",
 }
 _LETTERS = ("mcar", "mar", "mnar")  # read letter by letter
 _MECHANISMS = {
