@@ -55,7 +55,8 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's, where both are known; NaN where one does not vary."""
     known = np.isfinite(a) & np.isfinite(b)
     a, b = a[known], b[known]
-    return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else float("nan")
+    varied = len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0
+    return float(spearmanr(a, b).statistic) if varied else float("nan")
 
 
 def ranks(reliability: np.ndarray, reliance: np.ndarray, truth: np.ndarray) -> list[float]:

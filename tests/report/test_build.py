@@ -14,6 +14,8 @@ import pytest
 
 from amodal.errors import DataError, StorageError
 from amodal.report import build_report
+from amodal.report.content import flow_grid
+from amodal.study.describe import read_flow
 from amodal.study.plan import Plan
 from amodal.study.results import read_results
 
@@ -123,6 +125,45 @@ def test_numbers_in_the_page_are_those_of_the_tables(page):
         assert row["verdict"] in text
         excluded = float(row["low"]) > 0 or float(row["high"]) < 0
         assert (row["verdict"] != "undecided") == excluded
+
+
+def test_ablations_are_differences_from_the_plainest_variant(page):
+    def rows(name):
+        with (page.parent / "tables" / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    variant = "aum:aggregation=posterior:ensemble=4"
+    found = rows("ablations")
+    assert {(r["method"], r["other"]) for r in found} == {(variant, "aum")}
+    keys = ("metric", "mechanism", "rate")
+    one = {tuple(r[k] for k in keys): r["difference"] for r in found}
+    other = [r for r in rows("against_reference") if r["method"] == variant and r["other"] == "aum"]
+    assert one == {tuple(r[k] for k in keys): r["difference"] for r in other}
+    part = page.read_text(encoding="utf-8").split('<section id="ablations">')[1]
+    assert part.split("</section>")[0].count("<tr") == 1 + sum(
+        r["metric"] == "auroc" for r in found
+    )
+
+
+def test_the_flow_of_a_cohort_is_shown(tmp_path):
+    """As `amodal prepare` wrote it, small counts hidden there."""
+    report = {
+        "title": "A ward",
+        "candidates": {"what": "stays", "count": "2,087"},
+        "removed": {"age under 18": "<10", "no labels": "not shown"},
+        "rows": "1,783",
+        "outcomes": {"died": "123", "survived": "1,660"},
+        "more": 1,
+    }
+    (tmp_path / "cohort.json").write_text(json.dumps(report))
+    flow = read_flow(tmp_path)
+    assert flow == {k: report[k] for k in report if k != "more"}
+    grid = flow_grid(flow)
+    assert grid.rows[0] == ["Candidates: stays", "2,087"]
+    assert [r[1] for r in grid.rows[1:]] == ["<10", "not shown", "1,783", "123", "1,660"]
+    for broken in ("{", "[]", json.dumps({**report, "removed": 3})):
+        (tmp_path / "cohort.json").write_text(broken)
+        assert read_flow(tmp_path) is None
 
 
 def test_no_row_and_no_path_of_a_user_is_told(page, study):

@@ -16,8 +16,10 @@ from amodal.study.results import At
 __all__ = [
     "VERDICTS",
     "Comparison",
+    "against_base",
     "against_best",
     "against_reference",
+    "bases",
     "best_method",
     "compare",
     "holm",
@@ -177,6 +179,32 @@ def against_reference(pool: Pool, metric: str) -> list[Comparison]:
             compare(pool, metric, at=at, method=m, other=reference)
             for at in results.points(means=True)
             for m in others
+        ]
+    )
+
+
+def bases(methods: Sequence[str]) -> dict[str, str]:
+    """Variant -> its base: the spec of the same method with the fewest settings.
+
+    >>> bases(["aum:vib=false", "aum", "boosting", "imro:layers=1", "imro:layers=1:weights=gate"])
+    {'aum:vib=false': 'aum', 'imro:layers=1:weights=gate': 'imro:layers=1'}
+    """
+    found = {}
+    for name in dict.fromkeys(m.split(":")[0] for m in methods):
+        own = [m for m in methods if m.split(":")[0] == name]
+        base = min(own, key=lambda m: m.count(":"))  # the first of several
+        found |= {m: base for m in own if m != base}
+    return found
+
+
+def against_base(pool: Pool, metric: str) -> list[Comparison]:
+    """Ablations: each variant of a method against its base at each rate, and over all rates."""
+    results = pool.results
+    return _adjusted(
+        [
+            compare(pool, metric, at=at, method=variant, other=base)
+            for variant, base in bases(results.methods).items()
+            for at in results.points(means=True)
         ]
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from amodal.analysis.compare import Comparison, against_best, against_reference
+from amodal.analysis.compare import Comparison, against_base, against_best, against_reference
 from amodal.analysis.latex import write_latex
 from amodal.analysis.pooling import Pool
 from amodal.analysis.robustness import area_rows, robustness_rows
@@ -23,8 +23,8 @@ __all__ = ["comparison_rows", "pooled_rows", "write_tables"]
 
 
 def write_tables(pool: Pool, folder: Path) -> list[Path]:
-    """Writes every table into `folder`: cells, pooled, differences, areas, robustness, rates,
-    reliability and what it is worth, diagnostics; as CSV, and all but the cells as LaTeX.
+    """Writes every table into `folder`: cells, pooled, differences, ablations, areas, robustness,
+    rates, reliability and what it is worth, diagnostics; as CSV, and all but the cells as LaTeX.
 
     Counts under ten, and shares from which one follows, are left empty.
     """
@@ -37,6 +37,7 @@ def write_tables(pool: Pool, folder: Path) -> list[Path]:
         "pooled": pooled_rows(pool),
         "against_best_baseline": comparison_rows(best),
         "against_reference": comparison_rows(reference),
+        "ablations": comparison_rows(row for m in ranked for row in against_base(pool, m)),
         "rates": rate_rows(pool.results),
         "reliability": reliability_rows(pool.results),
         "diagnostics": diagnostic_rows(pool.results),

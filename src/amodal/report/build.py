@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from amodal.analysis.compare import Comparison, against_best, against_reference
+from amodal.analysis.compare import Comparison, against_base, against_best, against_reference
 from amodal.analysis.further import Further, further_of, write_further
 from amodal.analysis.latex import write_latex
 from amodal.analysis.pooling import Pool
@@ -50,6 +50,7 @@ from amodal.report.further import (
     subgroup_grid,
     tipping_grid,
 )
+from amodal.report.images import image_panels
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
 from amodal.report.robustness import (
@@ -183,11 +184,13 @@ def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
         "limits": limits(facts, results.plan, natural=natural),
         "data_facts": data_facts(results),
         "data_grid": data_grid(results),
+        "flow": flow_grid(flow) if (flow := results.data.get("flow")) else None,
         "method_grid": method_grid(results),
         "rate_grid": rate_grid(rate_rows(results), len(modalities)),
         "mechanisms": _mechanisms(pool),
         "sections": [_section(pool, metric) for metric in shown],
         "paired": paired_grid(_by_method(against_best(pool, results.primary))),
+        "ablations": paired_grid(_by_method(against_base(pool, results.primary)), other="Against"),
         "areas": area_grid(area_rows(pool, results.primary)),
         "robustness": robustness_grid(robustness_rows(pool, results.primary)),
         "spread": spread_grid(pool, results.primary),
@@ -198,6 +201,7 @@ def _content(pool: Pool, facts: Facts) -> dict[str, Any]:
         "calibration_rates": results.rates(results.mechanisms[0]),
         "mechanism": mechanism_name(results.mechanisms[0]),
         "reliability": reliability_panels(results, reliability),
+        "images": image_panels(results),
         "reliability_legend": rate_legend(sorted({r["rate"] for r in reliability})),
         "worth": worth_grid(worth["worth"]) if worth["worth"] else None,
         "worth_noise": noise_panels(results, worth["worth_noise"]),
@@ -257,7 +261,8 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    more = ("rank_panels", "calibration", "risk", "decision", "reliability", "worth_noise")
+    more = ("rank_panels", "calibration", "risk", "decision", "reliability")
+    more = (*more, "images", "worth_noise")
     return [*parts, *(x for name in more for x in content[name])]
 
 

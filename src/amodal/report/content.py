@@ -162,14 +162,14 @@ def reference_grid(comparisons: Sequence[Comparison]) -> Grid:
     return Grid(head, rows, texts=3)
 
 
-def paired_grid(comparisons: Sequence[Comparison]) -> Grid:
-    """As `reference_grid`, naming the other method too."""
+def paired_grid(comparisons: Sequence[Comparison], *, other: str = "Best baseline") -> Grid:
+    """As `reference_grid`, naming the other method too, in a column headed `other`."""
     plain = reference_grid(comparisons)
     rows = [
         [row[0], method_name(c.other), *row[1:]]
         for row, c in zip(plain.rows, comparisons, strict=True)
     ]
-    return Grid([plain.head[0], "Best baseline", *plain.head[1:]], rows, texts=4)
+    return Grid([plain.head[0], other, *plain.head[1:]], rows, texts=4)
 
 
 def _p(value: float) -> str:
@@ -262,6 +262,16 @@ def data_facts(results: Results) -> list[tuple[str, str]]:
         found.append(("Target", f"mean {target['mean']:.4g}, sd {target['std']:.4g}"))
     found.append(("Rows with nothing measured", shown_count(data["with_nothing"], rows)))
     return found
+
+
+def flow_grid(flow: Mapping[str, Any]) -> Grid:
+    """How many rows each rule of a cohort took out; small counts are hidden where it was written."""
+    begin = flow["candidates"]
+    rows = [["Candidates: " + begin["what"], begin["count"]]]
+    rows += [[f"\N{MINUS SIGN} {reason}", count] for reason, count in flow["removed"].items()]
+    rows.append(["Rows of the cohort", flow["rows"]])
+    rows += [[f"Outcome: {name}", count] for name, count in flow["outcomes"].items()]
+    return Grid(["Step", "Count"], rows, texts=1)
 
 
 def _class(name: str, shown: str, *, share: float) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import amodal
 from amodal.data.dataset import Dataset
 from amodal.types import LOST, NOT_MEASURED
 
-__all__ = ["describe_data", "versions"]
+__all__ = ["describe_data", "read_flow", "versions"]
 
 
 def describe_data(data: Dataset) -> dict[str, Any]:
@@ -39,6 +41,25 @@ def describe_data(data: Dataset) -> dict[str, Any]:
     if data.task is not None and labelled.any():
         out["target"] = _target(data, data.target[labelled])
     return out
+
+
+def read_flow(data: str | Path) -> dict[str, Any] | None:
+    """How a cohort came about, from the ``cohort.json`` that `amodal prepare` leaves beside its rows.
+
+    Counts are texts in which small ones are hidden already. None where there is no such file, or it
+    says nothing of the kind: a report goes without.
+
+    >>> read_flow("builtin:digits") is None
+    True
+    """
+    try:
+        report = json.loads((Path(data) / "cohort.json").read_text(encoding="utf-8"))
+        flow = {k: report[k] for k in ("title", "candidates", "removed", "rows", "outcomes")}
+        flow["candidates"] = {k: str(flow["candidates"][k]) for k in ("what", "count")}
+        flow |= {k: {str(a): str(b) for a, b in flow[k].items()} for k in ("removed", "outcomes")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return flow
 
 
 def _modality(data: Dataset, k: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from amodal.settings import parse_method, resolve_settings
 from amodal.shifts import NoShift, Shift, drawable, parse_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.cohort import cohort_columns, write_cohort
-from amodal.study.describe import describe_data
+from amodal.study.describe import describe_data, read_flow
 from amodal.study.engines import RETURNED, backend, check_engine
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.lock import locked
@@ -137,7 +137,8 @@ def _run(
     fingerprint, version = data.fingerprint(), amodal.__version__
     jobs = expand(plan, models, data=fingerprint, version=version, names=data.names)
     sweep_stale(folder)
-    write_head(folder, plan, jobs, description=describe_data(data))
+    description = describe_data(data) | {"flow": read_flow(plan.data)}
+    write_head(folder, plan, jobs, description=description)
     write_cohort(folder, plan, data, parts=_parts(plan, data))
     _draw_patterns(folder, data, jobs)
     if rerun == "all":
