@@ -35,8 +35,8 @@ from amodal.shifts import make_shift
 from amodal.study.files import put_file
 
 SETTINGS = (
-    "references=all:unconditional=0.1:target_size=600:target_length=20:image_size=32:patch=8"
-    ":width=64:lr=0.004:dropout=0.2:epochs=60:batch_size=32"
+    "references=all:unconditional=0.05:target_size=600:target_length=20:image_size=32:patch=8"
+    ":width=64:dropout=0.2:lr=0.004:epochs=45:batch_size=32:refit=false"
 )
 METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 TITLES = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
