@@ -93,6 +93,19 @@ def test_convolutions_add_to_the_patches_and_see_one_image_alone(sources):
     torch.testing.assert_close(with_stem - plain, added.flatten(1, 2), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_entries_of_the_tokens_that_are_there(kind, sources):
+    encoder = fitted(kind, sources, SMALL.replace(pool="max"))
+    found, read = encoder(values_of(sources[kind])), []
+    encoder.body.register_forward_pre_hook(lambda _, x: read.append(x[0][:, 8:]))
+    encoder(values_of(sources[kind]))
+    for j in range(5):
+        own = found.tokens[j][found.token_present[j]]
+        top = own.max(0).values if len(own) else torch.zeros(8)
+        torch.testing.assert_close(read[0][j], top)
+    assert torch.isfinite(found.pooled).all()
+
+
 @pytest.mark.parametrize("patch", [1, 6])
 def test_convolutions_halve_the_image_again_and_again(patch):
     with pytest.raises(SettingError, match="patch must be a power of 2, from 2; got"):

@@ -18,7 +18,16 @@ from amodal.media.image import FITS
 from amodal.types import Modality
 from amodal.values import Values
 
-__all__ = ["NUMBERS", "SERIES", "STEMS", "TABLES", "Encoder", "EncoderSettings", "observed"]
+__all__ = [
+    "NUMBERS",
+    "POOLS",
+    "SERIES",
+    "STEMS",
+    "TABLES",
+    "Encoder",
+    "EncoderSettings",
+    "observed",
+]
 
 SERIES = ("summaries", "windows", "gru", "mingru", "transformer")
 """How the time course of a series is read."""
@@ -26,10 +35,19 @@ NUMBERS = ("piecewise", "linear")
 """How the numbers of a table and the summaries of a series enter."""
 TABLES = ("mlp", "tokens")
 """How the columns of a table are read."""
+POOLS = ("mean", "max")
+"""What the vector of a text, an image or a recording is made of, beside the summary token."""
 STEMS = ("linear", "convolution")
 """How pixels become tokens."""
 
-_CHOICES = {"series": SERIES, "table": TABLES, "numbers": NUMBERS, "image_fit": FITS, "stem": STEMS}
+_CHOICES = {
+    "series": SERIES,
+    "table": TABLES,
+    "numbers": NUMBERS,
+    "image_fit": FITS,
+    "stem": STEMS,
+    "pool": POOLS,
+}
 _COUNTS = {
     "width": 1,
     "depth": 1,
@@ -87,6 +105,9 @@ class EncoderSettings:
         stem: how pixels become those tokens: "linear" (a linear map of each square), or
             "convolution": layers of 3 x 3 convolutions besides, with which shapes are learned in a
             fraction of the passes, each a third dearer; `patch` is a power of 2 then.
+        pool: the vector of a text, an image or a recording is made of the summary token and the
+            "mean" of the others, or their "max": a single word or patch that decides stands out from
+            a dozen others at once, of which the mean keeps a twelfth. Not for checkpoints.
         max_seconds: what comes later in a recording is not read.
         media_memory: MiB that the decoded images or audio of one modality may take; larger ones are
             decoded anew for each batch, in worker processes.
@@ -126,6 +147,7 @@ class EncoderSettings:
     image_fit: str = "crop"
     patch: int = 8
     stem: str = "linear"
+    pool: str = "mean"
     max_seconds: float = 4.0
     media_memory: int = 2048
 

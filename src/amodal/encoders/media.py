@@ -32,7 +32,8 @@ class MediaEncoder(Encoder):
     """A transformer over the tokens of a text, an image or a recording.
 
     Built in: tokens of the kind, with a learned vector for each position, through `Transformer`;
-    pooled is a `ResidualMLP` of [the summary token; the mean of the tokens]. With a checkpoint:
+    pooled is a `ResidualMLP` of [the summary token; the mean of the tokens], or their largest
+    entries (`EncoderSettings.pool`). With a checkpoint:
     its last hidden states h under ``W h``, normalised; pooled is the same of [the first; the mean
     of the others]. A checkpoint is read in `fit` and stored whole with the model, which then needs
     it no more.
@@ -123,8 +124,8 @@ class MediaEncoder(Encoder):
             return self._from_checkpoint(values)
         x, present = self.tokens(values)
         summary, tokens = self.course(x + self.position[: x.shape[1]], present)
-        mean = tokens.sum(1) / present.sum(1, keepdim=True).clamp_min(1).to(tokens.dtype)
-        return Encoded(self.body(torch.cat([summary, mean], dim=1)), tokens, present)
+        pooled = _pooled(tokens, present, self.settings.pool)
+        return Encoded(self.body(torch.cat([summary, pooled], dim=1)), tokens, present)
 
     def _from_checkpoint(self, values: Values) -> Encoded:
         if len(values) == 0:  # networks of others do not all take an empty batch
@@ -155,6 +156,17 @@ class MediaEncoder(Encoder):
         if self.source and self.backbone is None and content is not None and len(content):
             self._adopt(build_backbone(bytes(content.cpu().numpy()).decode(), self.kind))
         super()._load_from_state_dict(state, prefix, *rest)
+
+
+def _pooled(
+    tokens: Float[Tensor, "v t d"], present: Bool[Tensor, "v t"], pool: str
+) -> Float[Tensor, "v d"]:
+    """The mean or the largest entries of the tokens that are there; 0 without any."""
+    if pool == "mean" or tokens.shape[1] == 0:
+        return tokens.sum(1) / present.sum(1, keepdim=True).clamp_min(1).to(tokens.dtype)
+    least = torch.finfo(tokens.dtype).min
+    top = tokens.masked_fill(~present[..., None], least).amax(1)
+    return torch.where(present.any(1, keepdim=True), top, top.new_zeros(()))
 
 
 def _some(values: Values, most: int) -> Values:

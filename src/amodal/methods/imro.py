@@ -92,6 +92,9 @@ class IMRO(NeuralMethod):
             the shares from the task).
         corrupt: chance that a modality gets noise in training (`amodal.nn.corruption`), half of
             those nothing but noise, so that heads learn what noise tells: nothing; 0 for none.
+        gated: feed-forward blocks of the fused tokens multiply what two maps read
+            (`amodal.nn.gated`): answers that hang on two modalities at once, as whether the colour
+            asked for is the one seen, are learned in a fraction of the steps.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
@@ -127,6 +130,7 @@ class IMRO(NeuralMethod):
         schedule: str = "constant",
         weights: str = "reliability",
         corrupt: float = 0.2,
+        gated: bool = False,
         stability: bool = False,
         **common: Any,
     ) -> None:
@@ -146,7 +150,7 @@ class IMRO(NeuralMethod):
         self.eps = eps * self.prototypes.most
         self.gate = GroupedMLP(m, d, 1, dropout=p) if weights == "gate" else None
         self.fusion = ReliableTransformer(
-            m, d, heads=encoder.heads, layers=layers, queries=queries, dropout=p
+            m, d, heads=encoder.heads, layers=layers, queries=queries, dropout=p, gated=gated
         )
         self.head = None
         if self.text_head is None:

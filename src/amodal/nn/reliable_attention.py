@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from amodal.batch import Encoded
 from amodal.nn.blocks import FeedForward, drop
+from amodal.nn.gated import GatedFeedForward
 from amodal.nn.stability import Meter
 
 __all__ = ["Group", "ReliableAttention", "ReliableTransformer", "group_tokens"]
@@ -254,13 +255,15 @@ def _laid_out(queries: Float[Tensor, "p q d"], group: Group) -> Float[Tensor, "u
 
 
 class ReliableBlock(nn.Module):
-    """Pre-norm: ``x + attention(norm(x), tokens)``, then ``x + FeedForward(x)``."""
+    """Pre-norm: ``x + attention(norm(x), tokens)``, then ``x + feed(x)``, gated or not."""
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, *, dropout: float = 0.0, gated: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = ReliableAttention(width, heads)
-        self.feed = FeedForward(width, dropout=dropout)
+        self.feed = (GatedFeedForward if gated else FeedForward)(width, dropout=dropout)
         self.dropout = dropout
 
     def forward(
@@ -289,6 +292,7 @@ class ReliableTransformer(nn.Module):
         layers: number of blocks.
         queries: number q of fused tokens.
         dropout: share of units dropped in training.
+        gated: `GatedFeedForward` in the blocks, which multiplies, and not `FeedForward`.
 
     Shapes: encoded values of m modalities, index and weight ``[n, m] -> [n, q, d]``.
     """
@@ -302,6 +306,7 @@ class ReliableTransformer(nn.Module):
         layers: int,
         queries: int,
         dropout: float = 0.0,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         self.enter = nn.ModuleList(nn.Linear(width, width) for _ in range(modalities))
@@ -310,7 +315,7 @@ class ReliableTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.queries = nn.Parameter(torch.randn(queries, width) * 0.1)
         self.blocks = nn.ModuleList(
-            ReliableBlock(width, heads, dropout=dropout) for _ in range(layers)
+            ReliableBlock(width, heads, dropout=dropout, gated=gated) for _ in range(layers)
         )
 
     def forward(

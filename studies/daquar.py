@@ -1,0 +1,90 @@
+"""DAQUAR: questions about photographs of rooms; accuracy and WUPS, both there and without either.
+
+`python studies/daquar.py DAQUAR OUT [METHOD ...]` trains on the folder that `amodal prepare daquar`
+wrote and prints Markdown. What is trained lies in OUT and is not trained twice. Every test question
+counts, also one whose answer no training question has: that is a miss for accuracy, and for WUPS
+what its words say. Without the files of WordNet the columns of WUPS are empty.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from to_markdown import number, table
+
+from amodal import Dataset
+from amodal.errors import SettingError
+from amodal.metrics.wups import answer_words, wordnet_similarity, wups_scores
+from amodal.model import make_model
+
+SETTINGS = "epochs=12:refit=false:calibrate=none:lose=0.15:stem=convolution"
+METHODS = ("imro:corrupt=0", "concat", "question alone")
+THRESHOLDS = (0.9, 0.0)
+
+
+def similarity():
+    try:
+        return wordnet_similarity()
+    except SettingError:
+        return None
+
+
+def line(answers: list[str], right: list[str]) -> list[str]:
+    """Accuracy over all questions with its standard error, and WUPS at both thresholds."""
+    hit = np.array(
+        [answer_words(a) == answer_words(t) for a, t in zip(answers, right, strict=True)]
+    )
+    error = float(hit.std() / len(hit) ** 0.5)
+    found, near = [f"{number(float(hit.mean()))} ({number(error)})"], similarity()
+    for threshold in THRESHOLDS:
+        scores = near and wups_scores(answers, right, threshold=threshold, similarity=near)
+        found.append("" if scores is None else number(float(scores.mean())))
+    return found
+
+
+def measure(spec: str, rows: tuple[Dataset, Dataset], out: Path) -> list[list[str]]:
+    """A line of the table for the test rows as they are, and one without each modality."""
+    development, test = rows
+    right = [x[0] for x in test.references]
+    name, folder = spec, out / spec.replace(":", "-").replace(" ", "-")
+    if spec == "question alone":
+        spec, development = "concat", development.select(["question"])
+        test = test.select(["question"])
+    begin = time.process_time()
+    model = make_model(f"{spec}:{SETTINGS}", seed=0).fit(development, folder=folder)
+    seconds = f"{time.process_time() - begin:.0f}"
+    views = {"": test}
+    if len(test.names) > 1:
+        for k, lost in enumerate(test.names):
+            views[f"no {lost}"] = test.lose(np.tile(np.arange(2) == k, (len(test), 1)))
+    found = []
+    for what, data in views.items():
+        best = model.predict_proba(data).argmax(1)
+        answers = [test.task.classes[int(k)] for k in best]
+        told = name if " " in name else f"`{name}`"
+        found.append([told, what, *line(answers, right), seconds if what == "" else ""])
+    return found
+
+
+def main(folder: str, out: str, specs: list[str]) -> None:
+    torch.set_num_threads(1)
+    data = Dataset.load(folder)
+    rows = data[data.split != "test"], data[data.split == "test"]
+    lines = [x for spec in specs for x in measure(spec, rows, Path(out))]
+    head = [
+        "",
+        "",
+        "accuracy (standard error)",
+        "WUPS at 0.9",
+        "WUPS at 0.0",
+        "seconds of training",
+    ]
+    print(table(head, lines), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:] or list(METHODS))
