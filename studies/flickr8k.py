@@ -99,14 +99,11 @@ def per_word(told: Prediction, nothing: Prediction) -> np.ndarray:
 def spoilt(test: Dataset, train: Dataset) -> dict[str, Dataset]:
     """Test rows with their image changed, more and more."""
     shifts = {
-        "covered": ("image-noise", 2.0),
-        "noise": ("pure-noise", 1.0),
-        "another's": ("swap", 1.0),
+        "Gaussian noise": make_shift("image-noise", seed=1, severity=2.0),
+        "even noise": make_shift("pure-noise", 1.0, seed=1, modalities=("image",)),
+        "another photograph": make_shift("swap", 1.0, seed=1, modalities=("image",)),
     }
-    return {
-        name: make_shift(kind, level, seed=1, modalities=("image",))(test, reference=train)
-        for name, (kind, level) in shifts.items()
-    }
+    return {name: shift(test, reference=train) for name, shift in shifts.items()}
 
 
 def lost(rows: Dataset) -> Dataset:
