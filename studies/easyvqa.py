@@ -21,10 +21,12 @@ from amodal.metrics import score
 from amodal.model import make_model
 from amodal.shifts import make_shift
 
-SETTINGS = "epochs=8:refit=false:dropout=0.1:lr=2e-3:weight_decay=0.1:lose=0.15:stem=convolution"
+SETTINGS = (
+    "epochs=10:refit=false:dropout=0:lr=4e-3:weight_decay=0.1:lose=0.1:stem=convolution:pool=max"
+)
 METHODS = (
-    "imro:corrupt=0",
-    "imro:corrupt=0:weights=uniform",
+    "imro:corrupt=0:gated=true:conditioned=true",
+    "imro:corrupt=0:gated=true:conditioned=true:weights=uniform",
     "aum",
     "attention",
     "concat",

@@ -174,6 +174,22 @@ def test_shared_values_are_encoded_once_and_absent_ones_never() -> None:
     assert encoded[3].tokens.shape[1] == 1
 
 
+@pytest.mark.parametrize("weights", ["reliability", "uniform"])
+def test_conditioned_queries_are_the_product_over_what_a_row_has(weights: str) -> None:
+    method, batch = built(conditioned=True, weights=weights, queries=2)
+    seen = learned(method).eval().look(batch)
+    shares = method.shares(seen)
+    found = method.begin(seen, shares)
+    for i in range(len(batch)):
+        have = batch.present[i].nonzero()[:, 0].tolist()
+        factors = torch.ones(2 * method.width)
+        for k in have:
+            pooled = seen.encoded[k].pooled[seen.index[i, k]]
+            asked = pooled @ method.start.weight[k] + method.start.bias[k, 0]
+            factors = factors * (1 + len(have) * shares[i, k] * asked)
+        torch.testing.assert_close(found[i].flatten(), factors - 1, rtol=1e-4, atol=1e-5)
+
+
 def test_half_precision_gives_nearly_the_same_loss() -> None:
     method, batch = built(corrupt=0.0)
     losses = []

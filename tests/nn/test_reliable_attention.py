@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from amodal.batch import Encoded
-from amodal.nn.reliable_attention import ReliableAttention, ReliableTransformer, group_tokens
+from amodal.nn.reliable_attention import ReliableAttention, ReliableTransformer
+from amodal.nn.token_groups import group_tokens
 
 WIDTH, HEADS = 8, 2
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from amodal.batch import Encoded
-from amodal.nn.reliable_attention import ReliableAttention, group_tokens
+from amodal.nn.reliable_attention import ReliableAttention
 from amodal.nn.stability import Meter, traces
+from amodal.nn.token_groups import group_tokens
 
 N, M, Q, D = 6, 3, 2, 4
 

@@ -20,7 +20,7 @@ from amodal.methods.parts import Head, evenness
 from amodal.nn import modality_reliability as mr
 from amodal.nn.corruption import corrupted
 from amodal.nn.gaussian import full
-from amodal.nn.grouped import GroupedMLP
+from amodal.nn.grouped import GroupedLinear, GroupedMLP
 from amodal.nn.reliable_attention import ReliableTransformer
 from amodal.nn.stability import Meter
 from amodal.space import Range
@@ -95,6 +95,9 @@ class IMRO(NeuralMethod):
         gated: feed-forward blocks of the fused tokens multiply what two maps read
             (`amodal.nn.gated`): answers that hang on two modalities at once, as whether the colour
             asked for is the one seen, are learned in a fraction of the steps.
+        conditioned: queries are not the same for all rows: learned query j of row i starts at q_j +
+            ``prod_k (1 + m_i R_ik S_kj h_ik) - 1`` over its m_i present modalities, h_ik their pooled
+            vectors. So what hangs on two modalities at once is there before the first look.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
@@ -131,6 +134,7 @@ class IMRO(NeuralMethod):
         weights: str = "reliability",
         corrupt: float = 0.2,
         gated: bool = False,
+        conditioned: bool = False,
         stability: bool = False,
         **common: Any,
     ) -> None:
@@ -152,6 +156,7 @@ class IMRO(NeuralMethod):
         self.fusion = ReliableTransformer(
             m, d, heads=encoder.heads, layers=layers, queries=queries, dropout=p, gated=gated
         )
+        self.start = GroupedLinear(m, d, queries * d) if conditioned else None
         self.head = None
         if self.text_head is None:
             self.head = Head(d, (queries + 1) * d, task.param_size, p)
@@ -210,10 +215,21 @@ class IMRO(NeuralMethod):
             }[self.weights]
             return mr.relative(score, present)
 
+    def begin(self, seen: Seen, shares: Float[Tensor, "n m"]) -> Float[Tensor, "n q d"]:
+        """What is added to the learned queries of each row; 0 for a row with nothing.
+
+        Reference: products of linear maps, Kim et al., ICLR 2017; 1 + so that none need be there.
+        """
+        asked = mr.to_rows(self.start(seen.pooled), seen.index)
+        worth = shares * (seen.index >= 0).sum(1, keepdim=True)  # 1 where all count the same
+        factors = 1 + worth[..., None].to(asked.dtype) * asked
+        return (factors.prod(1) - 1).unflatten(-1, (-1, self.width))
+
     def fuse(self, batch: Batch, seen: Seen, shares: Float[Tensor, "n m"]) -> Tensor:
         """Raw parameters ``[n, p]`` from the fused tokens and what was not measured."""
         meter = self.meter if self.training else None
-        fused = self.fusion(seen.encoded, seen.index, shares, meter=meter)
+        begin = None if self.start is None else self.begin(seen, shares)
+        fused = self.fusion(seen.encoded, seen.index, shares, begin=begin, meter=meter)
         if self.text_head is not None:
             evidence = self.evidence(batch).to(fused.dtype)[:, None]
             there = batch.present.any(1, keepdim=True).expand(-1, fused.shape[1] + 1)
