@@ -33,9 +33,7 @@ METHODS = (
     "attention",
     "logistic",
     "boosting",
-    "imro:entropy=0",
     "imro:information=0",
-    "imro:weights=gate",
 )
 METRICS = ("accuracy", "log_loss")
 RATES = (0.0, 0.3, 0.5, 0.7)
