@@ -21,8 +21,10 @@ from amodal.errors import SettingError
 from amodal.metrics.wups import answer_words, wordnet_similarity, wups_scores
 from amodal.model import make_model
 
-SETTINGS = "epochs=12:refit=false:calibrate=none:lose=0.15:stem=convolution"
-METHODS = ("imro:corrupt=0", "concat", "question alone")
+SETTINGS = (
+    "epochs=8:batch_size=64:width=64:depth=1:lr=2e-3:weight_decay=0.3:lose=0.1:calibrate=none"
+)
+METHODS = ("imro:corrupt=0:conditioned=true", "concat", "question alone")
 THRESHOLDS = (0.9, 0.0)
 
 
