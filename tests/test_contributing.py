@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEADS = ("A method", "A shift", "A metric")
-PLACE = r"\*\*`src/(amodal/[\w/]+\.py)`\*\*(?:, in `(\w+)`)?[^\n]*\n\n((?:```\w*\n.*?^```\n\n?)+)"
+PLACE = r"\*\*src/(amodal/[\w/]+\.py)\*\*(?:, in `(\w+)`)?[^\n]*\n\n((?:```\w*\n.*?^```\n\n?)+)"
 REGISTERS = {"METHODS": "amodal.methods", "SHIFTS": "amodal.shifts", "METRICS": "amodal.metrics"}
 
 
