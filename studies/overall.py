@@ -65,7 +65,7 @@ def differences(studies: list[Study]) -> str:
     body = []
     for s in studies:
         found = {point(r): r for r in s.against}
-        cells = [f"{interval(found[p], 'difference')} {found[p]['other']}" for p in points]
+        cells = [f"{interval(found[p], 'difference')} {plain(found[p]['other'])}" for p in points]
         body.append([s.name, s.metric, *cells])
     mean = [
         np.mean([float({point(r): r for r in s.against}[p]["difference"]) for s in studies])
