@@ -82,14 +82,8 @@ def main(folder: str, out: str, specs: list[str]) -> None:
     data = Dataset.load(folder)
     rows = data[data.split != "test"], data[data.split == "test"]
     lines = [x for spec in specs for x in measure(spec, rows, Path(out))]
-    head = [
-        "",
-        "",
-        "accuracy (standard error)",
-        "WUPS at 0.9",
-        "WUPS at 0.0",
-        "seconds of training",
-    ]
+    head = ["", "", "accuracy (standard error)", "where the answer is known"]
+    head += [f"WUPS at {threshold:.1f}" for threshold in THRESHOLDS] + ["seconds of training"]
     print(table(head, lines), flush=True)
 
 
