@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -42,7 +43,7 @@ def cell():
 
 
 def test_pixels_shares_and_words_are_those_of_the_row(cell):
-    (image,) = _images(cell, "reliability")
+    (image,) = _images(digits(), cell.predicted, "reliability")
     bunch = load_digits()
     assert np.array_equal(image.pixels, bunch.images[42])
     expected = {"top_left": 0.25, "top_right": None, "bottom_left": None, "bottom_right": 0.75}
@@ -52,7 +53,12 @@ def test_pixels_shares_and_words_are_those_of_the_row(cell):
 
 def test_what_is_drawn_is_told_in_words(cell):
     with mpl.rc_context(rc()):
-        drawing = _panel(_images(cell, "reliability"), name="images-0", title="AUM", told="at 0.5")
+        drawing = _panel(
+            _images(digits(), cell.predicted, "reliability"),
+            name="images-0",
+            title="AUM",
+            told="at 0.5",
+        )
     assert "top left 0.25, top right absent, bottom left absent" in drawing.alt
     assert drawing.svg.count("0.75</text>") == 1
     assert f"is {load_digits().target[42]}" in drawing.svg
@@ -61,8 +67,25 @@ def test_what_is_drawn_is_told_in_words(cell):
 def test_rows_of_other_data_are_not_shown():
     other = {"name": "ward", "modalities": [{"name": n} for n in digits().names]}
     assert image_panels(SimpleNamespace(data=other)) == []
-    renamed = {"name": "digits", "modalities": [{"name": "labs"}]}
-    assert image_panels(SimpleNamespace(data=renamed)) == []
+    for names in (["labs"], digits().names):
+        renamed = {"name": "digits", "modalities": [{"name": n} for n in names], "fingerprint": "x"}
+        assert image_panels(SimpleNamespace(data=renamed)) == []
+
+
+def test_nothing_is_drawn_where_nothing_is_absent(cell):
+    whole = replace(cell.predicted, absence=np.zeros_like(cell.predicted.absence))
+    facts = {"name": "digits", "fingerprint": digits().fingerprint()}
+    study = SimpleNamespace(
+        data=facts,
+        mechanisms=("none",),
+        methods=("aum",),
+        focus=("aum",),
+        rates=lambda mechanism: (0.0,),
+        group=lambda method, at: [SimpleNamespace(predicted=whole)],
+    )
+    assert image_panels(study) == []
+    study.group = lambda method, at: [cell]
+    assert len(image_panels(study)) == 1
 
 
 def test_an_image_is_a_value():

@@ -261,8 +261,15 @@ def _section(pool: Pool, metric: str) -> Section:
 
 def _figures(content: dict[str, Any]) -> list[Drawing]:
     parts = [x for s in content["sections"] for x in (*s.figures, *s.extra)]
-    more = ("rank_panels", "calibration", "risk", "decision", "reliability")
-    more = (*more, "images", "worth_noise")
+    more = (
+        "rank_panels",
+        "calibration",
+        "risk",
+        "decision",
+        "reliability",
+        "images",
+        "worth_noise",
+    )
     return [*parts, *(x for name in more for x in content[name])]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +16,11 @@ from matplotlib.patches import Rectangle
 
 from amodal.report.style import GREY, INK, looks, rc
 from amodal.report.svg import Drawing, draw, drawn_once
+from amodal.study.predictions import Predicted
 from amodal.study.results import At, Cell, Results
+
+if TYPE_CHECKING:
+    from amodal.data.dataset import Dataset
 
 __all__ = ["SHOWN", "Image", "image_panels", "shown_rows"]
 
@@ -49,9 +53,12 @@ class Image:
 
 
 def image_panels(results: Results) -> list[Drawing]:
-    """One panel per method in focus that states reliability or reliance; none for other data."""
-    known = {m["name"] for m in results.data["modalities"]}
-    if results.data.get("name") != "digits" or known != set(_CORNERS):
+    """One panel per method in focus that states reliability or reliance; none for other data.
+
+    Nor where nothing is absent from any row.
+    """
+    data = _public(results)
+    if data is None:
         return []
     mechanism = results.mechanisms[0]
     rates = [r for r in results.rates(mechanism) if 0 < r <= 0.5] or results.rates(mechanism)
@@ -62,9 +69,20 @@ def image_panels(results: Results) -> list[Drawing]:
             found = _quantity(cells[0]) if cells else None
             if found:
                 told = f"{found}, rate {rates[-1]:g}"
-                rows = _images(cells[0], found)
-                drawn.append(_panel(rows, name=f"images-{k}", title=style[method].name, told=told))
+                rows = _images(data, cells[0].predicted, found)
+                title = style[method].name
+                drawn += [_panel(rows, name=f"images-{k}", title=title, told=told)] if rows else []
     return drawn
+
+
+def _public(results: Results) -> Dataset | None:
+    """The digits, if the study is of them as they are published."""
+    from amodal.data.builtin import digits
+
+    if results.data.get("name") != "digits":
+        return None
+    data = digits()
+    return data if data.fingerprint() == results.data["fingerprint"] else None
 
 
 def _quantity(cell: Cell) -> str:
@@ -83,10 +101,7 @@ def shown_rows(absence: np.ndarray) -> np.ndarray:
     return np.flatnonzero(mixed)[:SHOWN]
 
 
-def _images(cell: Cell, quantity: str) -> list[Image]:
-    from amodal.data.builtin import digits
-
-    data, predicted = digits(), cell.predicted
+def _images(data: Dataset, predicted: Predicted, quantity: str) -> list[Image]:
     place = {r: k for k, r in enumerate(data.row_id.tolist())}
     found = []
     for k in shown_rows(predicted.absence):
