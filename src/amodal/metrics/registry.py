@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,13 +43,10 @@ def _ece_of_perfect(
     return float(_perfect_ece_draws(y, outputs, weight=weight).mean())
 
 
-_bleu_counts = lru_cache(maxsize=2)(text.bleu_counts)  # four metrics read the same
-
-
 def _bleu(n: int) -> Metric:
     return Metric(
         f"bleu_{n}",
-        sequence.of_texts(_bleu_counts, lambda sums, weight: text.bleu_of_counts(sums, n)),
+        sequence.of_texts(text.bleu_counts, lambda sums, weight: text.bleu_of_counts(sums, n)),
         _TEXTS,
         f"BLEU-{n}",
         "0 to 1",

@@ -41,20 +41,14 @@ def of_texts(statistics: Statistics, combine: Combine = share) -> Callable[..., 
         combine: the metric, from sums over rows. BLEU: counts of n-grams in, their geometric mean
             out; CIDEr and ROUGE-L: a value per row in, its mean out.
 
-    Statistics of the last few texts are kept: a bootstrap asks for the same ones block by block.
+    Statistics of the last few texts are kept: a bootstrap asks for the same ones block by block, and
+    several metrics may be made of the same.
 
     >>> hits = of_texts(lambda texts, references: np.array([[t in r] for t, r in
     ...                                                     zip(texts, references)]))
     >>> hits([("a", "b"), ("c",)], {"text": ["b", "d"]})
     0.5
     """
-
-    @lru_cache(maxsize=2)  # two methods that are compared
-    def of_rows(texts: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> np.ndarray:
-        found = np.asarray(statistics(texts, references), dtype=np.float64)
-        found = found[:, None] if found.ndim == 1 else found
-        found.flags.writeable = False
-        return found
 
     def metric(
         y: ArrayLike, outputs: Mapping[str, ArrayLike], *, weight: ArrayLike | None = None
@@ -68,12 +62,23 @@ def of_texts(statistics: Statistics, combine: Combine = share) -> Callable[..., 
         rows, single = check_weight(weight, len(texts))
         if not len(texts):
             return float("nan") if single else np.full(len(rows), np.nan)
-        found = of_rows(tuple(texts), tuple((x,) if isinstance(x, str) else tuple(x) for x in y))
+        references = tuple((x,) if isinstance(x, str) else tuple(x) for x in y)
+        found = _of_rows(statistics, tuple(texts), references)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = combine(rows @ found, rows.sum(1))
         return float(values[0]) if single else values
 
     return metric
+
+
+@lru_cache(maxsize=8)  # of two methods that are compared, a few statistics each
+def _of_rows(
+    statistics: Statistics, texts: tuple[str, ...], references: tuple[tuple[str, ...], ...]
+) -> np.ndarray:
+    found = np.asarray(statistics(texts, references), dtype=np.float64)
+    found = found[:, None] if found.ndim == 1 else found
+    found.flags.writeable = False
+    return found
 
 
 def _hits(texts: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
