@@ -6,8 +6,9 @@ import gzip
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.csv as pc
 
 from amodal.errors import SettingError, StorageError
 
-__all__ = ["CHUNK", "RawWriter", "chunks", "stamp", "writing"]
+__all__ = ["CHUNK", "RawWriter", "chunks", "simulate", "stamp", "writing"]
 
 MARK = "SYNTHETIC.txt"
 CHUNK = 4096
@@ -138,3 +139,43 @@ def writing(out: str | Path, told: str) -> Iterator[RawWriter]:
         raise StorageError(f"{out} could not be written: {reason}; choose another place") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def simulate(
+    out: str | Path,
+    told: str,
+    *,
+    rows: int,
+    seed: int,
+    begin: Callable[[RawWriter], None],
+    chunk: Callable[[RawWriter, int, int, np.random.Generator], None],
+) -> Path:
+    """Writes a raw folder: `begin` what stands once, then `chunk` after `chunk` of its rows.
+
+    Args:
+        out: see `writing`.
+        told: what `SYNTHETIC.txt` says, with places for {rows} and {seed}.
+        rows: of the database, see `chunks`.
+        seed: of everything drawn.
+        begin: writes tables that do not depend on rows.
+        chunk: (writer, number, rows, generator) writes one part of the rows.
+
+    Raises:
+        SettingError: fewer than one row.
+        StorageError: see `writing`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     raw = simulate(Path(folder, "raw"), "{rows} made up", rows=2, seed=0,
+    ...         begin=lambda writer: None,
+    ...         chunk=lambda writer, number, size, rng: writer.write("t", "id", {"id": range(size)}))
+    ...     (raw / MARK).read_text(), gzip.decompress((raw / "t.csv.gz").read_bytes())
+    ('2 made up\\n', b'id\\n0\\n1\\n')
+    """
+    parts = chunks(rows, seed)
+    first = next(parts)  # refuses too few rows before the folder is touched
+    with writing(out, told.format(rows=rows, seed=seed)) as writer:
+        begin(writer)
+        for part in chain([first], parts):
+            chunk(writer, *part)
+    return Path(out)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from amodal.clinical.simulate.eicu.events import write_apache, write_codes, write_labs, write_vitals
 from amodal.clinical.simulate.eicu.planted_later import write_hindsight
 from amodal.clinical.simulate.eicu.stays import draw_stays, write_hospitals
 from amodal.clinical.simulate.hindsight import own_generator
-from amodal.clinical.simulate.writer import chunks, writing
+from amodal.clinical.simulate.writer import RawWriter, simulate
 
 __all__ = ["simulate_eicu"]
 
@@ -42,15 +44,13 @@ def simulate_eicu(
     ...     (one / "lab.csv.gz").read_bytes() == (same / "lab.csv.gz").read_bytes()
     True
     """
-    parts = chunks(rows, seed)
-    first = next(parts)
-    with writing(out, _TOLD.format(rows=rows, seed=seed)) as writer:
-        write_hospitals(writer)
-        for number, size, rng in (first, *parts):
-            stays = draw_stays(writer, number, size, rng)
-            write_codes(writer, stays, rng)
-            write_labs(writer, stays, rng, labs_per_row)
-            write_vitals(writer, stays, rng)
-            write_apache(writer, stays, rng)
-            write_hindsight(writer, stays, own_generator(seed, number))
-    return Path(out)
+
+    def chunk(writer: RawWriter, number: int, size: int, rng: np.random.Generator) -> None:
+        stays = draw_stays(writer, number, size, rng)
+        write_codes(writer, stays, rng)
+        write_labs(writer, stays, rng, labs_per_row)
+        write_vitals(writer, stays, rng)
+        write_apache(writer, stays, rng)
+        write_hindsight(writer, stays, own_generator(seed, number))
+
+    return simulate(out, _TOLD, rows=rows, seed=seed, begin=write_hospitals, chunk=chunk)

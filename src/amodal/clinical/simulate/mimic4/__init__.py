@@ -12,8 +12,7 @@ from amodal.clinical.simulate.mimic4.measurements import write_labs, write_vital
 from amodal.clinical.simulate.mimic4.notes import write_dictionaries, write_notes
 from amodal.clinical.simulate.mimic4.planted_later import write_hindsight
 from amodal.clinical.simulate.mimic4.stays import draw_stays
-from amodal.clinical.simulate.mimic4.tables import Stays
-from amodal.clinical.simulate.writer import RawWriter, chunks, writing
+from amodal.clinical.simulate.writer import RawWriter, simulate
 
 __all__ = ["simulate_mimic4"]
 
@@ -47,23 +46,13 @@ def simulate_mimic4(
     ...     sorted(p.name for p in raw.iterdir())
     ['SYNTHETIC.txt', 'hosp', 'icu', 'note', 'planted.csv.gz']
     """
-    told = _TOLD.format(rows=rows, seed=seed)
-    parts = chunks(rows, seed)
-    first = next(parts)
-    with writing(out, told) as writer:
-        write_dictionaries(writer)
-        for number, size, rng in (first, *parts):
-            stays = _write_chunk(writer, number, size, rng, labs_per_row)
-            write_hindsight(writer, stays, own_generator(seed, number))
-    return Path(out)
 
+    def chunk(writer: RawWriter, number: int, size: int, rng: np.random.Generator) -> None:
+        stays = draw_stays(writer, number, size, rng)
+        write_codes(writer, stays, rng)
+        write_labs(writer, stays, rng, labs_per_row)
+        write_vitals(writer, stays, rng)
+        write_notes(writer, stays, rng)
+        write_hindsight(writer, stays, own_generator(seed, number))
 
-def _write_chunk(
-    writer: RawWriter, number: int, size: int, rng: np.random.Generator, labs_per_row: float
-) -> Stays:
-    stays = draw_stays(writer, number, size, rng)
-    write_codes(writer, stays, rng)
-    write_labs(writer, stays, rng, labs_per_row)
-    write_vitals(writer, stays, rng)
-    write_notes(writer, stays, rng)
-    return stays
+    return simulate(out, _TOLD, rows=rows, seed=seed, begin=write_dictionaries, chunk=chunk)
