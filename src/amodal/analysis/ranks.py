@@ -156,6 +156,9 @@ def rank_methods(
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks in each row from 1 for the least; equal values share their mean rank.
 
+    As `scipy.stats.rankdata`, whose import every report would wait for, ranks of several data sets or
+    not.
+
     >>> _ranks(np.array([[0.3, 0.1, 0.3]])).tolist()
     [[2.5, 1.0, 2.5]]
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,20 +68,24 @@ def _decision_rows(pool: Pool) -> list[dict[str, Any]]:
         found = decision_curve(p.target, chance, thresholds=grid, weight=weight)
         return np.concatenate([found.model, found.treat_all], axis=-1)
 
+    for head, sample in _samples(pool):
+        found = ends(*sample.values(statistic))
+        shown = _enough(sample, grid)
+        for k, t in enumerate(GRID):
+            own, every = found[k], found[len(GRID) + k]
+            value = {"net_benefit": own.value, "low": own.low, "high": own.high}
+            value = value if shown[k] else dict.fromkeys(value)
+            rows.append({**head, "threshold": t, **value} | _policies(every.value))
+    return rows
+
+
+def _samples(pool: Pool) -> Iterator[tuple[dict[str, Any], Sample]]:
+    """Each method at each point: what heads its rows, and all its predictions there."""
     for at in pool.results.points():
         for method in pool.results.methods:
             sample = sample_of(pool, method, at)
-            if sample is None:
-                continue
-            found = ends(*sample.values(statistic))
-            shown = _enough(sample, grid)
-            head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
-            for k, t in enumerate(GRID):
-                own, every = found[k], found[len(GRID) + k]
-                value = {"net_benefit": own.value, "low": own.low, "high": own.high}
-                value = value if shown[k] else dict.fromkeys(value)
-                rows.append({**head, "threshold": t, **value} | _policies(every.value))
-    return rows
+            if sample is not None:
+                yield {"method": method, "mechanism": at.mechanism, "rate": at.rate}, sample
 
 
 def _policies(treat_all: float) -> dict[str, float]:
@@ -133,21 +137,16 @@ def _alert_rows(pool: Pool, grid: np.ndarray) -> list[dict[str, Any]]:
         found = at_thresholds(p.target, p.outputs["probability"], thresholds=grid, weight=weight)
         return np.concatenate([getattr(found, name) for name in _ALERTS], axis=-1)
 
-    for at in pool.results.points():
-        for method in pool.results.methods:
-            sample = sample_of(pool, method, at)
-            if sample is None:
-                continue
-            found = ends(*sample.values(statistic))
-            few = dict.fromkeys(_ALERTS[1:], _enough(sample, grid))
-            safe = {_ALERTS[0]: _clear(sample, grid), **few}
-            head = {"method": method, "mechanism": at.mechanism, "rate": at.rate}
-            for j, name in enumerate(_ALERTS):
-                for k, t in enumerate(grid.tolist()):
-                    i = found[j * len(grid) + k]
-                    ends_ = {"value": i.value, "low": i.low, "high": i.high}
-                    ends_ = ends_ if safe[name][k] else dict.fromkeys(ends_)
-                    rows.append({**head, "threshold": t, "measure": name, **ends_})
+    for head, sample in _samples(pool):
+        found = ends(*sample.values(statistic))
+        few = dict.fromkeys(_ALERTS[1:], _enough(sample, grid))
+        safe = {_ALERTS[0]: _clear(sample, grid), **few}
+        for j, name in enumerate(_ALERTS):
+            for k, t in enumerate(grid.tolist()):
+                i = found[j * len(grid) + k]
+                ends_ = {"value": i.value, "low": i.low, "high": i.high}
+                ends_ = ends_ if safe[name][k] else dict.fromkeys(ends_)
+                rows.append({**head, "threshold": t, "measure": name, **ends_})
     return rows
 
 
