@@ -25,6 +25,21 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def made_up():
+    """The module that makes studies up: tests are no package, so it is loaded by its path."""
+    import importlib.util
+    import sys
+
+    name = "amodal_tests_made_up"
+    if name not in sys.modules:
+        path = Path(__file__).parent / "analysis" / "made_up.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
 @pytest.fixture(scope="module")
 def benchmark_module():
     """Imports a file of benchmarks/, which finds its neighbours as its command does."""

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from amodal.study.plan import Plan
 from amodal.study.results import Results, read_results
-
-
-def _made_up():
-    """The helper beside this file: tests are no package, so it is loaded by its path."""
-    name = "amodal_tests_made_up"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "made_up.py")
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-@pytest.fixture(scope="session")
-def made_up():
-    """The module that makes studies up."""
-    return _made_up()
 
 
 @pytest.fixture(scope="session")

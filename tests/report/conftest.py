@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from amodal.study.plan import Plan
-
-NAME = "amodal_tests_made_up"
-
-
-@pytest.fixture(scope="session")
-def made_up():
-    """The module that makes studies up: tests are no package, so it is loaded by its path."""
-    if NAME not in sys.modules:
-        path = Path(__file__).parents[1] / "analysis" / "made_up.py"
-        spec = importlib.util.spec_from_file_location(NAME, path)
-        module = sys.modules[NAME] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[NAME]
 
 
 @pytest.fixture(scope="session")
