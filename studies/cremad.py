@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
-from to_markdown import number, table
+from to_markdown import estimate, number, table
 
 from amodal import Dataset
 from amodal.data.splits import folds
@@ -127,7 +127,7 @@ def quality(data: Dataset, probability: np.ndarray, metric: str) -> str:
         group=data.group,
         replicates=500,
     )[metric]
-    return f"{number(made.value)} [{number(made.low)}, {number(made.high)}]"
+    return estimate(made)
 
 
 def main(folder: str, *methods: str) -> None:

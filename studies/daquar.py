@@ -9,17 +9,16 @@ what its words say. Without the files of WordNet the columns of WUPS are empty.
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from timing import fitted
 from to_markdown import number, table
 
 from amodal import Dataset
 from amodal.errors import SettingError
 from amodal.metrics.wups import answer_words, wordnet_similarity, wups_scores
-from amodal.model import make_model
 
 SETTINGS = (
     "epochs=8:batch_size=64:width=64:depth=1:lr=2e-3:weight_decay=0.3:lose=0.1:calibrate=none"
@@ -57,11 +56,7 @@ def measure(spec: str, rows: tuple[Dataset, Dataset], out: Path) -> list[list[st
     if spec == "question alone":
         spec, development = "concat", development.select(["question"])
         test = test.select(["question"])
-    told, begin = folder / "seconds.txt", time.process_time()
-    model = make_model(f"{spec}:{SETTINGS}", seed=0).fit(development, folder=folder)
-    if not told.exists():
-        told.write_text(f"{time.process_time() - begin:.0f}", encoding="utf-8")
-    seconds = told.read_text(encoding="utf-8")
+    model, seconds = fitted(f"{spec}:{SETTINGS}", development, folder)
     views = {"": test}
     if len(test.names) > 1:
         for k, lost in enumerate(test.names):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from to_markdown import number, table
+from to_markdown import estimate, number, table
 
 from amodal import Dataset, Model
 from amodal.metrics import score
@@ -35,8 +35,7 @@ RATES = (0.0, 0.3, 0.5, 0.7)
 def accuracy(model: Model, data: Dataset) -> str:
     found = model.predict(data).outputs()
     made = score(model.task_.kind, data.target, found, metrics=["accuracy"], replicates=500)
-    value = made["accuracy"]
-    return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
+    return estimate(made["accuracy"])
 
 
 def alone(data: Dataset, place: int) -> Dataset:

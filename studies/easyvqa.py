@@ -9,16 +9,15 @@ and the same number of epochs.
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from to_markdown import number, table
+from timing import fitted
+from to_markdown import estimate, number, table
 
 from amodal import Dataset, Model
 from amodal.metrics import score
-from amodal.model import make_model
 from amodal.shifts import make_shift
 
 SETTINGS = (
@@ -47,31 +46,21 @@ def views(test: Dataset) -> list[Dataset]:
     return [test, test.lose(without["image"]), test.lose(without["question"]), *ruined]
 
 
-def fitted(spec: str, rows: Dataset, folder: Path) -> tuple[Model, str]:
-    """The model, and for how many seconds of one CPU it was trained."""
-    told = folder / "seconds.txt"
-    begin = time.process_time()
-    model = make_model(f"{spec}:{SETTINGS}", seed=0).fit(rows, folder=folder)
-    if not told.exists():
-        told.write_text(f"{time.process_time() - begin:.0f}", encoding="utf-8")
-    return model, told.read_text(encoding="utf-8")
-
-
 def measure(spec: str, rows: tuple[Dataset, Dataset], out: Path) -> list[list[str]]:
     """A line of each table: accuracy, log loss, and what was relied on."""
     development, test = rows
     if spec == "question alone":
         spec, development = "concat", development.select(["question"])
         out = out / "question"
-    model, seconds = fitted(spec, development, out / spec.replace(":", "-"))
+    folder = out / spec.replace(":", "-")
+    model, seconds = fitted(f"{spec}:{SETTINGS}", development, folder)
     accuracy, loss = [], []
     for data in views(test):
         found = model.predict(data.select(development.names)).outputs()
         made = score(
             "multiclass", data.target, found, metrics=["accuracy", "log_loss"], replicates=200
         )
-        value = made["accuracy"]
-        accuracy.append(f"{number(value.value)} [{number(value.low)}, {number(value.high)}]")
+        accuracy.append(estimate(made["accuracy"]))
         loss.append(number(made["log_loss"].value))
     return [accuracy, loss, [*reliance(model, test.select(development.names)), seconds]]
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.stats import spearmanr
-from to_markdown import number, table
+from to_markdown import estimate, number, table
 
 from amodal import Dataset, Model, load
 from amodal.batch import Prediction
@@ -80,13 +80,13 @@ def by_pixels(train: Dataset, test: Dataset) -> dict[str, list[str]]:
 def values(test: Dataset, texts: Sequence[str]) -> list[str]:
     """Metrics of captions with 95% intervals over photographs."""
     found = score("sequence", test.references, {"text": list(texts)}, metrics=METRICS)
-    return [f"{number(x.value)} [{number(x.low)}, {number(x.high)}]" for x in found.values()]
+    return [estimate(x) for x in found.values()]
 
 
 def token_loss(test: Dataset, told: Prediction) -> str:
     outputs = told.outputs(told.text_head.tokens(test.references))
     found = score("sequence", test.references, outputs, metrics="token_log_loss")["token_log_loss"]
-    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+    return estimate(found)
 
 
 def per_word(told: Prediction, nothing: Prediction) -> np.ndarray:
@@ -202,7 +202,7 @@ def person(test: Dataset) -> list[str]:
         {"text": [several[0] for several in test.references]},
         metrics=METRICS,
     )
-    return [f"{number(x.value)} [{number(x.low)}, {number(x.high)}]" for x in found.values()]
+    return [estimate(x) for x in found.values()]
 
 
 def reliable(model: Model, test: Dataset, train: Dataset) -> str:

@@ -10,6 +10,10 @@ import csv
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amodal.metrics import Interval
 
 METRICS = ("auroc", "auprc", "log_loss", "ece", "calibration_slope", "accuracy")
 
@@ -37,8 +41,16 @@ def interval(row: dict[str, str], value: str = "value") -> str:
     >>> interval({"value": "0.5", "low": "0.41", "high": "0.6"})
     '.500 [.410, .600]'
     """
-    middle, low, high = (number(float(row[k])) for k in (value, "low", "high"))
-    return f"{middle} [{low}, {high}]"
+    return with_ends(*(float(row[k]) for k in (value, "low", "high")))
+
+
+def estimate(found: Interval) -> str:
+    """The same of a metric as `amodal.metrics.score` gives it."""
+    return with_ends(found.value, found.low, found.high)
+
+
+def with_ends(value: float, low: float, high: float) -> str:
+    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def line(cells: list[str]) -> str:
