@@ -53,7 +53,7 @@ def measure(spec: str, rows: tuple[Dataset, Dataset], out: Path) -> list[list[st
         spec, development = "concat", development.select(["question"])
         out = out / "question"
     folder = out / spec.replace(":", "-")
-    model, seconds = fitted(f"{spec}:{SETTINGS}", development, folder)
+    model, seconds = fitted(spec, development, folder, settings=SETTINGS)
     accuracy, loss = [], []
     for data in views(test):
         found = model.predict(data.select(development.names)).outputs()

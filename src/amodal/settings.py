@@ -93,13 +93,16 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
 def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
     """A name and its settings out of one word: ``name:key=value:key=value``.
 
-    Values are read as whole numbers, numbers, true, false or none where they look like one.
+    Values are read as whole numbers, numbers, true, false or none where they look like one. Of a
+    setting that is given twice the later value counts.
 
     Raises:
         SettingError: a part after the name is no ``key=value``.
 
     >>> parse_method("aum:aggregation=posterior:ensemble=4")
     ('aum', {'aggregation': 'posterior', 'ensemble': 4})
+    >>> parse_method("aum:beta=1:beta=2")
+    ('aum', {'beta': 2})
     """
     name, *parts = str(spec).split(":")
     settings: dict[str, Any] = {}
