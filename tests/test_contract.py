@@ -35,7 +35,7 @@ VARIANTS = [
     "imro:table=tokens:series=gru:stability=on:schedule=rise",
     "imro:weights=gate:corrupt=0:entropy=0:information=0",
     "imro:weights=uniform:class_weight=balanced:layers=1:queries=1",
-    "imro:weights=certainty:series=transformer:pattern=off:gated=on",
+    "imro:weights=certainty:series=transformer:pattern=off:gated=on:conditioned=on",
     "concat:class_weight=balanced",
     "mean:pattern=off",
     "muse:layers=1:contrast=0:pattern=off",

@@ -96,8 +96,9 @@ class IMRO(NeuralMethod):
             (`amodal.nn.gated`): answers that hang on two modalities at once, as whether the colour
             asked for is the one seen, are learned in a fraction of the steps.
         conditioned: queries are not the same for all rows: learned query j of row i starts at q_j +
-            ``prod_k (1 + m_i R_ik S_kj h_ik) - 1`` over its m_i present modalities, h_ik their pooled
-            vectors. So what hangs on two modalities at once is there before the first look.
+            ``prod_k (1 + m_i R_ik (S_kj h_ik + s_kj)) - 1`` over its m_i present modalities, h_ik
+            their pooled vectors. So what hangs on two modalities at once is there before the first
+            look.
         stability: measure both sides of the bound on the variance of gradients in training.
 
     Reference: Alugolu and Peddi, Educational Administration: Theory and Practice 30(1), 2024.
