@@ -1,9 +1,10 @@
 """easy-VQA: a question about an image; both, either lost, and each lost at random at test.
 
 `python studies/easyvqa.py EASYVQA OUT [METHOD ...]` trains on the folder that `amodal prepare
-easyvqa` wrote and prints Markdown. What is trained lies in OUT: the same call after a kill goes on
-where it stopped, and trains nothing twice. Every method has the same encoders, from random init,
-and the same number of epochs.
+easyvqa` wrote and prints Markdown; with `ablation` for a method it goes through IMRO's settings,
+one switched off at a time. What a method says of a setting goes before `SETTINGS`. What is trained
+lies in OUT: the same call after a kill goes on where it stopped, and trains nothing twice. Every
+method has the same encoders, from random init, and the same number of epochs.
 """
 
 from __future__ import annotations
@@ -23,13 +24,24 @@ from amodal.shifts import make_shift
 SETTINGS = (
     "epochs=10:refit=false:dropout=0:lr=4e-3:weight_decay=0.1:lose=0.1:stem=convolution:pool=max"
 )
+IMRO = "imro:corrupt=0:gated=true:conditioned=true"
 METHODS = (
-    "imro:corrupt=0:gated=true:conditioned=true",
-    "imro:corrupt=0:gated=true:conditioned=true:weights=uniform",
+    IMRO,
+    f"{IMRO}:weights=uniform",
     "aum",
     "attention",
     "concat",
     "question alone",
+)
+ABLATION = (
+    IMRO,
+    f"{IMRO}:seed=1",
+    "imro:corrupt=0:conditioned=true",
+    "imro:corrupt=0:gated=true",
+    f"{IMRO}:stem=linear",
+    f"{IMRO}:pool=mean",
+    f"{IMRO}:dropout=0.3",
+    f"{IMRO}:lose=0.4",
 )
 RATES = (0.3, 0.5, 0.7)
 HEADS = ("both", "no image", "no question", *(f"{rate:g} lost" for rate in RATES))
@@ -93,4 +105,5 @@ def main(folder: str, out: str, specs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:] or list(METHODS))
+    chosen = sys.argv[3:] or list(METHODS)
+    main(sys.argv[1], sys.argv[2], list(ABLATION) if chosen == ["ablation"] else chosen)
