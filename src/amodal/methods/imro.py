@@ -94,7 +94,7 @@ class IMRO(NeuralMethod):
             those nothing but noise, so that heads learn what noise tells: nothing; 0 for none.
         gated: feed-forward blocks of the fused tokens multiply what two maps read
             (`amodal.nn.gated`): answers that hang on two modalities at once, as whether the colour
-            asked for is the one seen, are learned in a fraction of the steps.
+            asked for is the one seen, are learned in fewer steps.
         conditioned: queries are not the same for all rows: learned query j of row i starts at q_j +
             ``prod_k (1 + m_i R_ik (S_kj h_ik + s_kj)) - 1`` over its m_i present modalities, h_ik
             their pooled vectors. So what hangs on two modalities at once is there before the first
