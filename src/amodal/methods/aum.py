@@ -101,6 +101,7 @@ class AUM(GaussianEdges):
         self.graph = None
         if aggregation == "paper":
             self.graph = PatientGraph(len(self.names), d, layers=layers, dropout=p)
+            self.graph.keep_apart()
         self.projection = nn.Linear(d, d)
         self.head = Head(d, 2 * d, task.param_size, p)
         self.register_buffer("draws", gaussian.standard_normal_draws(draws, d))
