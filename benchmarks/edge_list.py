@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from amodal.batch import Batch
-from amodal.methods import aum
 from amodal.methods.aum import AUM
+from amodal.methods.aum_edges import PACE
 from amodal.methods.parts import Head, PatternEmbedding
 from amodal.nn.gaussian import kl_to_standard
 from amodal.nn.losses import contrast_labels, contrast_views, drop_to_subset
@@ -143,9 +143,9 @@ class EdgeListAUM(nn.Module):
         super().__init__()
         m, d, p = len(method.names), method.width, method.encoders[0].settings.dropout
         self.task, self.task_loss = method.task, method.task_loss
-        self.theta, self.clamp, self.start = method.theta, method.clamp, method.start
+        self.theta, self.clamp, self.start = method.attention.theta, method.clamp, method.start
         self.unit_means = getattr(method, "unit_means", False)
-        self.pace = getattr(aum, "_PACE", 1.0)
+        self.pace = PACE
         self.beta, self.contrast = method.beta, method.contrast
         self.mean_head, self.variance_head = _TypedMLP(m, d, p), _TypedMLP(m, d, 0.0)
         self.mean_direct = _TypedLinear(m, d)

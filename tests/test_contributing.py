@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEADS = ("A method", "A shift", "A metric")
 PLACE = r"\*\*src/(amodal/[\w/]+\.py)\*\*(?:, in `(\w+)`)?[^\n]*\n\n((?:```\w*\n.*?^```\n\n?)+)"
-REGISTERS = {"METHODS": "amodal.methods", "SHIFTS": "amodal.shifts", "METRICS": "amodal.metrics"}
+REGISTERS = ("METHODS", "SHIFTS", "CLASS_METRICS")
 
 
 def section(head: str) -> str:
@@ -51,7 +51,7 @@ def put(package: Path, head: str) -> None:
     for line in imports:
         first = re.search(r"^from amodal\.", text, re.MULTILINE)
         text = text[: first.start()] + line + text[first.start() :]
-    opened = re.search(rf"^{register}\b.*?= \{{\n", text, re.MULTILINE)
+    opened = re.search(rf"^{register}\b.*?= [{{(]\n", text, re.MULTILINE)
     path.write_text(text[: opened.end()] + entry + text[opened.end() :])
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as pack_arrays
 from safetensors.torch import load_file, save
@@ -22,28 +18,22 @@ from amodal.data.dataset import Dataset
 from amodal.data.scaling import Scaler
 from amodal.data.tensors import to_batch
 from amodal.ensemble import mix_predictions
-from amodal.errors import CheckpointError
 from amodal.methods import get_method
 from amodal.methods.base_rates import base_params
 from amodal.nn.thinning import thinned
 from amodal.settings import MethodSettings, method_of, resolve_settings, told
 from amodal.training import Epoch, History, device_of, fit, predict_batches
-from amodal.training.checkpoint import clear_checkpoint, write_atomic
+from amodal.training.checkpoint import clear_checkpoint
+from amodal.training.stored import Described, write_atomic
 
 __all__ = ["Member", "fit_member", "load_member"]
 
-_FORMAT, _VERSION = "amodal-member", 1
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    EOFError,
-    SafetensorError,
-    zipfile.BadZipFile,
-    zlib.error,
+_KIND = Described(
+    "a stored model",
+    "amodal-member",
+    1,
+    parts="member.json and the files that it names",
+    remedy="train it again",
 )
 
 
@@ -113,8 +103,6 @@ class Member:
                 write_atomic(folder / f"{name}.skops", dumps(estimator))
             extra = {"state": self.method.state(), "estimators": list(self.method.estimators())}
         body = {
-            "format": _FORMAT,
-            "version": _VERSION,
             "method": self.name,
             "settings": told(self.settings),
             "scaler": facts,
@@ -122,7 +110,7 @@ class Member:
             "history": self.history,
             **extra,
         }
-        write_atomic(folder / "member.json", json.dumps(body, indent=1).encode())
+        _KIND.write(folder / "member.json", body, indent=1)
 
 
 def fit_member(
@@ -251,23 +239,9 @@ def load_member(folder: Path) -> Member:
     Raises:
         CheckpointError: foreign, of another version, or truncated.
     """
-    try:
-        body = json.loads((folder / "member.json").read_text())
-        if (body.get("format"), body.get("version")) != (_FORMAT, _VERSION):
-            raise CheckpointError(
-                f"a stored model must be {_FORMAT} version {_VERSION}; found "
-                f"{body.get('format')} version {body.get('version')}; train it again"
-            )
+    with _KIND.read(folder / "member.json") as body:
         scaler = Scaler.from_state(body["scaler"], load_arrays(folder / "scaler.safetensors"))
         method = _load_method(folder, body, scaler)
-    except CheckpointError:
-        raise
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            "a stored model consists of member.json and the files that it names; those in "
-            f"{folder.parent.name}/{folder.name} cannot be read ({type(error).__name__}); "
-            "train it again"
-        ) from None
     base = torch.tensor(body["base"])
     return Member(body["method"], body["settings"], scaler, method, base, body["history"])
 

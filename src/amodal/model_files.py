@@ -14,13 +14,19 @@ import numpy as np
 import torch
 
 import amodal
-from amodal.errors import CheckpointError, StorageError
+from amodal.errors import StorageError
 from amodal.member import Member
-from amodal.training.checkpoint import write_atomic
+from amodal.training.stored import Described, write_atomic
 
 __all__ = ["described", "versions", "write_model"]
 
-_FORMAT, _VERSION = "amodal-model", 1
+_KIND = Described(
+    "a stored model",
+    "amodal-model",
+    1,
+    parts="model.json, rows.json and a folder for each member",
+    remedy="train it again",
+)
 _KNOWN = {"model.json", "rows.json", "run.json"}
 
 
@@ -69,8 +75,7 @@ def write_model(
             shutil.rmtree(extra)
     ids = {name: [str(r) for r in found] for name, found in rows.items()}
     write_atomic(folder / "rows.json", json.dumps(ids).encode())
-    whole = {"format": _FORMAT, "version": _VERSION, **facts}
-    write_atomic(folder / "model.json", json.dumps(whole, indent=1).encode())
+    _KIND.write(folder / "model.json", facts, indent=1)
     return folder
 
 
@@ -93,19 +98,5 @@ def described(folder: str | Path) -> Iterator[tuple[dict[str, Any], dict[str, li
             f"a stored model is a folder with model.json; {folder.name!r} has none; "
             "name the folder that `amodal train` wrote"
         )
-    try:
-        facts = json.loads(path.read_text())
-        found = (facts.get("format"), facts.get("version"))
-        if found != (_FORMAT, _VERSION):
-            raise CheckpointError(
-                f"a stored model must be {_FORMAT} version {_VERSION}; found {found[0]} version "
-                f"{found[1]}; train it again"
-            )
+    with _KIND.read(path) as facts:
         yield facts, json.loads((folder / "rows.json").read_text())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            f"a stored model is described by model.json and rows.json; those in {folder.name!r} "
-            f"cannot be read ({type(error).__name__}); train it again"
-        ) from None

@@ -99,3 +99,18 @@ def test_numbers_are_the_columns_that_enter():
         found = series.numbers(Values(steps, torch.tensor([0, 2]), torch.tensor([0])))
         assert found.shape == (1, series.columns) == (1, 2 * 9 + 3)
         assert found[0].isnan().sum() == 9  # all that a variable never observed would tell
+
+
+def test_pieces_left_out_are_what_edges_at_zero_give_without_the_work():
+    x = torch.tensor([[1.5, torch.nan, -2.0], [0.0, 3.0, torch.nan]])
+    pieces = Pieces(3, 4)
+    pieces.leave_out()
+    found = pieces(x)
+    pieces.left_out = False
+    assert torch.equal(found, pieces(x))
+    again = Pieces(3, 4)
+    again.load_state_dict(pieces.state_dict())
+    assert again.left_out
+    assert torch.equal(found, again(x))
+    again.fit(torch.randn(9, 3))
+    assert not again.left_out

@@ -16,6 +16,7 @@ from amodal.metrics.calibration import (
     log_loss,
     observed_expected,
 )
+from amodal.metrics.logistic import fit_offset, fit_slope
 
 ALL = (log_loss, brier, calibration_intercept, calibration_slope, observed_expected)
 
@@ -187,3 +188,16 @@ def test_intercept_is_nan_with_one_class():
 def test_no_rows_is_undefined(metric):
     assert np.isnan(metric([], []))
     assert np.isnan(metric([], np.zeros((0, 3))))
+
+
+@pytest.mark.parametrize("solve", [fit_offset, fit_slope])
+@pytest.mark.parametrize("n", [14, 60, 900])
+def test_replicates_together_are_the_replicates_one_by_one(solve, n) -> None:
+    """One row of weights is solved by Newton's method alone, many begin near all of them."""
+    rng = np.random.default_rng(n)
+    logit = rng.normal(size=n) * 3
+    y = rng.random(n) < 1 / (1 + np.exp(0.7 - 0.6 * logit))
+    weight = rng.multinomial(n, np.full(n, 1 / n), size=40).astype(float)
+    weight[1] *= rng.random(n) ** 8  # far from the others
+    alone = [solve(y, logit, w[None])[0] for w in weight]
+    np.testing.assert_allclose(solve(y, logit, weight), alone, rtol=1e-12, atol=1e-12)

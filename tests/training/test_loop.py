@@ -18,6 +18,7 @@ from amodal.training import TrainSettings, fit, loop
 from amodal.training import checkpoint as ck
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.run import Run
+from amodal.training.stored import write_atomic
 
 ENCODER = EncoderSettings(width=8, depth=1, heads=2, dropout=0.1)
 
@@ -69,7 +70,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, monkeypatch) -> Non
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": "other", "version": 1}'])
 def test_a_foreign_checkpoint_is_one_sentence(tmp_path, content: bytes) -> None:
-    ck.write_atomic(tmp_path / "checkpoint.json", content)
+    write_atomic(tmp_path / "checkpoint.json", content)
     with pytest.raises(CheckpointError, match="delete the folder"):
         ck.load_checkpoint(tmp_path)
 
@@ -84,14 +85,14 @@ def test_a_truncated_checkpoint_is_one_sentence(tmp_path) -> None:
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "x.json"
-    ck.write_atomic(path, b"old")
+    write_atomic(path, b"old")
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageError, match="No space left on device"):
-        ck.write_atomic(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 

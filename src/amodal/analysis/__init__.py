@@ -2,7 +2,7 @@
 
 `pooling` puts predictions together and scores them with intervals; `compare`, `ranks` and
 `robustness` compare methods; `summaries`, `calibrations`, `usefulness`, `sites`, `tipping` and
-`worth` each make tables of one kind; `tables`, `further` and `latex` write them.
+`worth` each make tables of one kind; `tables`, `appraisal` and `latex` write them.
 """
 
 from __future__ import annotations

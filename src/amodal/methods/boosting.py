@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
-from amodal.methods.classic_rows import Examples
+from amodal.methods.classic_rows import Examples, Sample
 from amodal.space import Choice, Space
 from amodal.types import Task
 
@@ -90,16 +90,11 @@ class Boosting(ClassicMethod):
         return {**best, "learning_rate": _FINE_RATE} if coarse else best
 
     def train(
-        self,
-        settings: dict[str, Any],
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        self, settings: dict[str, Any], rows: Sample, held: Sample | None
     ) -> tuple[Any, dict[str, Any]]:
         classes = self.task.is_classification
         kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-        most = min(self.trees, _SMALL_STEPS) if len(y) < _SMALL else self.trees
+        most = min(self.trees, _SMALL_STEPS) if len(rows.y) < _SMALL else self.trees
         given = {k: v for k, v in settings.items() if k != "impute"}
         if held is not None:
             given["max_iter"] = most
@@ -112,9 +107,14 @@ class Boosting(ClassicMethod):
             random_state=self.seed,
         )
         if held is None:
-            return model.fit(x, y, sample_weight=weight), settings
+            return model.fit(rows.x, rows.y, sample_weight=rows.weight), settings
         model.fit(
-            x, y, sample_weight=weight, X_val=held[0], y_val=held[1], sample_weight_val=held[2]
+            rows.x,
+            rows.y,
+            sample_weight=rows.weight,
+            X_val=held.x,
+            y_val=held.y,
+            sample_weight_val=held.weight,
         )
         steps = max(1, int(np.argmax(model.validation_score_)))
         return model, {**settings, "max_iter": steps}

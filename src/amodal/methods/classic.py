@@ -16,7 +16,7 @@ from amodal.data.dataset import Dataset
 from amodal.errors import DataError, NotFittedError, SettingError
 from amodal.methods.base_rates import base_params
 from amodal.methods.classic_head import Head, Held, Recipe, fit_head
-from amodal.methods.classic_rows import Examples, gather, numbers
+from amodal.methods.classic_rows import Examples, Sample, gather, numbers
 from amodal.methods.classic_stored import TRUSTED, check_estimator
 from amodal.space import Choice, Space
 from amodal.types import LOST, PRESENT, Task
@@ -132,12 +132,7 @@ class ClassicMethod:
         return best
 
     def train(
-        self,
-        settings: dict[str, Any],
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        self, settings: dict[str, Any], rows: Sample, held: Sample | None
     ) -> tuple[Any, dict[str, Any]]:
         """A fitted estimator, and the settings that a final fit needs (see `Recipe`)."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from amodal.methods.classic_design import Design, impute_means
-from amodal.methods.classic_rows import Examples, selection_pairs
+from amodal.methods.classic_rows import Examples, Sample, selection_pairs
 
 __all__ = ["Head", "Held", "Recipe", "fit_head"]
 
@@ -22,10 +22,9 @@ class Recipe:
     """How a method makes one estimator.
 
     Args:
-        train: (settings, x, y, weight, held) -> (estimator, settings); `held` is (x, y, weight) of
-            rows to stop on, or None: then settings hold all that is needed. Settings that it
-            changes (the number of trees) are averaged over folds for the final fit. A weight is
-            None where all are equal: estimators take other ways then, boosting a far faster one.
+        train: (settings, rows, held) -> (estimator, settings); `held` are rows to stop on, or None:
+            then settings hold all that is needed. Settings that it changes (the number of trees)
+            are averaged over folds for the final fit.
         grid: settings to try; the first is taken where nothing can be tried.
         refine: (best settings so far) -> more settings to try.
         settle: (best settings) -> those of the final fit but for what `train` finds.
@@ -264,12 +263,12 @@ def _fit(rows: Examples, recipe: Recipe, settings: dict[str, Any], part: _Part |
     held = None
     if part is not None:
         use = np.isin(part.score.target, known) if recipe.classes else slice(None)
-        held = (fill(part.score_x[use]), part.score.target[use], part.score.weight[use])
-        held = held if len(held[1]) else None
-    weight = rows.weight
-    if len(np.unique(weight)) == 1 and (held is None or len(np.unique(held[2])) == 1):
-        weight, held = None, held and (*held[:2], None)
-    estimator, chosen = recipe.train(settings, fill(x), y, weight, held)
+        held = Sample(fill(part.score_x[use]), part.score.target[use], part.score.weight[use])
+        held = held if len(held.y) else None
+    sample = Sample(fill(x), y, rows.weight)
+    if all(len(np.unique(s.weight)) == 1 for s in (sample, held) if s is not None):
+        sample, held = (s and replace(s, weight=None) for s in (sample, held))
+    estimator, chosen = recipe.train(settings, sample, held)
     return Head(design, estimator, prior, len(rows), chosen)
 
 

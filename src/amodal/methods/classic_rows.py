@@ -11,7 +11,7 @@ from amodal.data.features import Table, tabulate
 from amodal.errors import DataError
 from amodal.types import LOST, PRESENT
 
-__all__ = ["Examples", "gather", "numbers", "selection_pairs"]
+__all__ = ["Examples", "Sample", "gather", "numbers", "selection_pairs"]
 
 _ENOUGH = 100.0
 
@@ -96,6 +96,19 @@ def numbers(data: Dataset, *, values: bool = True) -> Table:
     table = tabulate(data)
     width = len(table.names) - 2 * len(data.modalities)
     return Table(table.x[:, :width], table.names[:width], table.modality[:width])
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows as an estimator reads them: ``x [n, d]``, ``y [n]`` and ``weight [n]``.
+
+    The weight is None where all are equal: estimators take other ways then, boosting a far faster
+    one.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray | None
 
 
 def gather(train: Dataset, valid: Dataset | None, *, values: bool = True) -> Examples:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from amodal.errors import at_least
 from amodal.methods.classic import ClassicMethod
-from amodal.methods.classic_rows import Examples
+from amodal.methods.classic_rows import Examples, Sample
 from amodal.space import Choice, Space
 from amodal.types import Task
 
@@ -58,12 +57,7 @@ class Forest(ClassicMethod):
         ]
 
     def train(
-        self,
-        settings: dict[str, Any],
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        self, settings: dict[str, Any], rows: Sample, held: Sample | None
     ) -> tuple[Any, dict[str, Any]]:
         kind = RandomForestClassifier if self.task.is_classification else RandomForestRegressor
         model = kind(
@@ -73,4 +67,4 @@ class Forest(ClassicMethod):
             n_jobs=self.n_jobs,
             random_state=self.seed,
         )
-        return model.fit(x, y, sample_weight=weight), settings
+        return model.fit(rows.x, rows.y, sample_weight=rows.weight), settings

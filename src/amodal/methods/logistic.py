@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from amodal.methods.classic import ClassicMethod
-from amodal.methods.classic_rows import Examples
+from amodal.methods.classic_rows import Examples, Sample
 
 __all__ = ["Logistic"]
 
@@ -39,17 +38,12 @@ class Logistic(ClassicMethod):
         return [{"C": c, "impute": True} for c in (_FIRST, *_GRID)]
 
     def train(
-        self,
-        settings: dict[str, Any],
-        x: np.ndarray,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None,
+        self, settings: dict[str, Any], rows: Sample, held: Sample | None
     ) -> tuple[Any, dict[str, Any]]:
         if self.task.kind == "regression":
             model = Ridge(alpha=1.0 / settings["C"])
-            return model.fit(x, y, sample_weight=weight), settings
+            return model.fit(rows.x, rows.y, sample_weight=rows.weight), settings
         model = LogisticRegression(C=settings["C"], max_iter=1000)
         with warnings.catch_warnings():  # hardly penalised and separable: good enough to be scored
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(x, y, sample_weight=weight), settings
+            return model.fit(rows.x, rows.y, sample_weight=rows.weight), settings

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["Ties", "in_blocks", "midpoints", "nan_mean", "ratio", "weighted_mean"]
+__all__ = ["Ties", "in_blocks", "midpoints", "nan_mean", "ratio", "share_of", "weighted_mean"]
 
 BLOCK = 2**21  # entries of the largest temporary array: 16 MB as float64
 
@@ -23,6 +23,15 @@ def ratio(top: np.ndarray, bottom: np.ndarray, *, empty: float = np.nan) -> np.n
     """
     out = np.full(np.broadcast_shapes(np.shape(top), np.shape(bottom)), empty)
     return np.divide(top, bottom, out=out, where=bottom > 0)
+
+
+def share_of(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole of parts from 0 to their whole, and 0 where both are 0: faster than `ratio`.
+
+    >>> share_of(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    array([0.5, 0. ])
+    """
+    return part / np.maximum(whole, np.finfo(float).tiny)
 
 
 def weighted_mean(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -96,9 +105,10 @@ def midpoints(cumulative: np.ndarray) -> np.ndarray:
     >>> midpoints(np.array([[1.0, 2.0, 4.0]]))
     array([[0.125, 0.375, 0.75 ]])
     """
-    below = np.zeros_like(cumulative)
-    below[:, 1:] = cumulative[:, :-1]
-    return ratio((cumulative + below) / 2, cumulative[:, -1:], empty=0.0)
+    middle = cumulative.copy()
+    middle[:, 1:] += cumulative[:, :-1]
+    middle *= 0.5
+    return share_of(middle, cumulative[:, -1:])
 
 
 def in_blocks(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from amodal.metrics.arrays import Ties, nan_mean, ratio, weighted_mean
+from amodal.metrics.arrays import Ties, nan_mean, ratio, share_of, weighted_mean
 from amodal.metrics.inputs import Rows, check_classes
 
 __all__ = ["accuracy", "auprc", "auroc", "macro_f1"]
@@ -164,13 +164,16 @@ def _auprc(y: np.ndarray, p: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return np.full(len(weight), np.nan)
     ties = Ties(-p)
     ranked = ties.ranked(weight)
-    called = ties.cumulative(ranked)
-    true = ties.cumulative(ranked * y[ties.order])
-    keep = np.flatnonzero(np.add.reduceat(y[ties.order].astype(int), ties.first))
-    called, true = called[:, keep], true[:, keep]  # recall moves at these predictions only
-    gained = np.diff(true, axis=1, prepend=0.0)
-    area = (gained * ratio(true, called, empty=0.0)).sum(axis=1)
-    return ratio(area, true[:, -1])
+    hits = np.flatnonzero(y[ties.order])  # recall moves at these rows only
+    group = np.searchsorted(ties.first, hits, side="right") - 1
+    keep, start = np.unique(group, return_index=True)
+    gained = np.take(ranked, hits, axis=1)
+    if len(keep) < len(hits):
+        gained = np.add.reduceat(gained, start, axis=1)
+    called = np.take(np.cumsum(ranked, axis=1), ties.last[keep], axis=1)
+    true = np.cumsum(gained, axis=1)
+    precision = share_of(true, called)
+    return ratio(np.einsum("bk,bk->b", gained, precision), true[:, -1])
 
 
 def _decided(probability: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amodal.errors import DataError
-from amodal.metrics.arrays import Ties, ratio
+from amodal.metrics.arrays import Ties, ratio, share_of
 from amodal.metrics.inputs import Rows, check_classes, check_regression
 
 __all__ = ["RiskCoverage", "aurc", "risk_coverage"]
@@ -65,7 +65,7 @@ def risk_coverage(
     own = rows.weight[0] > 0
     confidence = confidence[own]
     ties = Ties(-confidence)
-    kept, lost = _cumulative(ties, loss[own], rows.weight[:, own])
+    kept, lost = _cumulative(ties, loss[own], ties.ranked(rows.weight[:, own]))
     threshold = confidence[ties.order[ties.first]]
     return RiskCoverage(ratio(kept, kept[:, -1:])[0], ratio(lost, kept)[0], threshold)
 
@@ -98,9 +98,10 @@ def aurc(
     0.25
     """
     rows, confidence, loss = _confidence_and_loss(y, outputs, weight)
-    kept, lost = _cumulative(Ties(-confidence), loss, rows.weight)
-    own = np.diff(kept, axis=1, prepend=0.0)
-    area = (own * ratio(lost, kept, empty=0.0)).sum(axis=1)
+    ties = Ties(-confidence)
+    ranked = ties.ranked(rows.weight)
+    risk = share_of(*_cumulative(ties, loss, ranked)[::-1])
+    area = np.einsum("bg,bg->b", ties.group_sums(ranked), risk)
     return rows.out(ratio(area, rows.weight.sum(axis=1)))
 
 
@@ -122,7 +123,6 @@ def _confidence_and_loss(
     return rows, -rows.std, (rows.y - rows.prediction) ** 2
 
 
-def _cumulative(ties: Ties, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cumulative(ties: Ties, loss: np.ndarray, ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weight and loss [B, g] of each tie group and of everything more confident."""
-    ranked = ties.ranked(weight)
     return ties.cumulative(ranked), ties.cumulative(ranked * loss[ties.order])

@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
+from amodal.analysis.appraisal import Appraisal, appraise, write_appraisal
 from amodal.analysis.compare import Comparison, against_base, against_best, against_reference
-from amodal.analysis.further import Further, further_of, write_further
 from amodal.analysis.latex import write_latex
 from amodal.analysis.pooling import Pool
 from amodal.analysis.ranks import rank_studies
@@ -22,6 +22,15 @@ from amodal.analysis.tables import write_tables
 from amodal.analysis.worth import read_probes, worth_tables
 from amodal.errors import DataError
 from amodal.metrics import METRICS
+from amodal.report.appraisal import (
+    alert_grid,
+    calibration_grid,
+    characteristic_grid,
+    sample_size_words,
+    site_grid,
+    subgroup_grid,
+    tipping_grid,
+)
 from amodal.report.content import (
     MARKS,
     Grid,
@@ -41,15 +50,6 @@ from amodal.report.curves import decision_panels, risk_panels
 from amodal.report.differences import difference_panels
 from amodal.report.facts import Facts, facts_of
 from amodal.report.figures import curve_panels
-from amodal.report.further import (
-    alert_grid,
-    calibration_grid,
-    characteristic_grid,
-    sample_size_words,
-    site_grid,
-    subgroup_grid,
-    tipping_grid,
-)
 from amodal.report.images import image_panels
 from amodal.report.meanings import HIDDEN, alarms, meaning
 from amodal.report.panels import calibration_panels, rate_legend, reliability_panels
@@ -119,16 +119,16 @@ def build_report(
         )
     pool = Pool(results)
     pool.fill(jobs=results.plan.jobs, progress=progress)
-    further = further_of(pool, progress=progress)
-    listed = checklist(results, further)
+    appraisal = appraise(pool, progress=progress)
+    listed = checklist(results, appraisal)
     with figures_kept_in(results.folder / "summary" / "figures"):
-        content = _content(pool, facts_of(pool)) | _further(results, further)
+        content = _content(pool, facts_of(pool)) | _appraisal(results, appraisal)
         content |= _ranked([pool, *(Pool(read_results(f)) for f in beside)])
     content["checklist"] = checklist_grid(listed)
     out = results.folder / "report"
     for figure in _figures(content):
         figure.save(out / "figures")
-    tables = [*write_tables(pool, out / "tables"), *write_further(further, out / "tables")]
+    tables = [*write_tables(pool, out / "tables"), *write_appraisal(appraisal, out / "tables")]
     tables.append(write_csv(out / "tables" / "tripod_ai.csv", listed))
     if not content["ranking"].why_not:
         rows = content["ranking"].rows()
@@ -149,20 +149,20 @@ def _ranked(pools: Sequence[Pool]) -> dict[str, Any]:
     return {"ranking": ranking, "rank_panels": panels, **grids}
 
 
-def _further(results: Results, further: Further) -> dict[str, Any]:
+def _appraisal(results: Results, appraisal: Appraisal) -> dict[str, Any]:
     """What the template names of calibration under absence and clinical usefulness."""
     return {
-        "risk": risk_panels(results, further.risk_coverage),
-        "calibrated": calibration_grid(results, further.calibration),
-        "decision": decision_panels(results, further.decision_curves),
-        "alerts": alert_grid(results, further.alerts) if further.alerts else None,
-        "subgroups": subgroup_grid(results, further.subgroups) if further.subgroups else None,
-        "sites": site_grid(further.sites) if further.sites else None,
-        "sites_held_out": bool(further.sites and further.sites[0]["held_out"]),
-        "sample_size": sample_size_words(further.sample_size),
-        "tipping": tipping_grid(results, further.tipping) if further.tipping else None,
+        "risk": risk_panels(results, appraisal.risk_coverage),
+        "calibrated": calibration_grid(results, appraisal.calibration),
+        "decision": decision_panels(results, appraisal.decision_curves),
+        "alerts": alert_grid(results, appraisal.alerts) if appraisal.alerts else None,
+        "subgroups": subgroup_grid(results, appraisal.subgroups) if appraisal.subgroups else None,
+        "sites": site_grid(appraisal.sites) if appraisal.sites else None,
+        "sites_held_out": bool(appraisal.sites and appraisal.sites[0]["held_out"]),
+        "sample_size": sample_size_words(appraisal.sample_size),
+        "tipping": tipping_grid(results, appraisal.tipping) if appraisal.tipping else None,
         "characteristics": (
-            characteristic_grid(further.characteristics) if further.characteristics else None
+            characteristic_grid(appraisal.characteristics) if appraisal.characteristics else None
         ),
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from amodal.analysis.further import Further
+from amodal.analysis.appraisal import Appraisal
 from amodal.metrics import METRICS
 from amodal.report.content import Grid, data_name
 from amodal.report.style import mechanism_name, method_name
@@ -70,10 +70,10 @@ ITEMS = (
     Item(27, "Discussion", "Usability", "poor or absent input, users' part, next steps"),
 )
 
-Filled = Callable[[Results, Further], str]
+Filled = Callable[[Results, Appraisal], str]
 
 
-def checklist(results: Results, further: Further) -> list[dict[str, str]]:
+def checklist(results: Results, appraisal: Appraisal) -> list[dict[str, str]]:
     """One dict per item: ``item``, ``part``, ``topic``, ``asks``, ``status``, ``answer``.
 
     ``status`` is "filled", "in part" (the rest is the authors' to write) or "authors".
@@ -83,7 +83,7 @@ def checklist(results: Results, further: Further) -> list[dict[str, str]]:
         known = _ANSWERS.get(item.number)
         answer, status = AUTHORS, "authors"
         if known is not None:
-            answer = known(results, further)
+            answer = known(results, appraisal)
             status = "filled" if item.number in _WHOLE else "in part"
             answer += "" if status == "filled" else f" The rest: {AUTHORS[0].lower()}{AUTHORS[1:]}"
         told = {"item": str(item.number), **item._asdict(), "status": status, "answer": answer}
@@ -101,14 +101,14 @@ def checklist_grid(rows: list[dict[str, str]]) -> Grid:
 _WHOLE = (10, 21)
 
 
-def _title(results: Results, further: Further) -> str:
+def _title(results: Results, appraisal: Appraisal) -> str:
     how = "Comparison of methods and their internal validation"
-    if further.sites and further.sites[0]["held_out"]:
+    if appraisal.sites and appraisal.sites[0]["held_out"]:
         how = "Comparison of methods and their internal-external validation by site"
     return f"{how}; outcome: {results.task.name}; data: {data_name(results)}."
 
 
-def _objectives(results: Results, further: Further) -> str:
+def _objectives(results: Results, appraisal: Appraisal) -> str:
     focus = join_words([method_name(m) for m in results.focus])
     margin = results.plan.margin
     told = f" with a margin of non-inferiority of {margin:g} stated beforehand" if margin else ""
@@ -118,13 +118,13 @@ def _objectives(results: Results, further: Further) -> str:
     )
 
 
-def _data(results: Results, further: Further) -> str:
+def _data(results: Results, appraisal: Appraisal) -> str:
     source = results.data.get("source", "")
     told = f" ({source})" if source and "/" not in source else ""
     return f"{data_name(results)}{told}, fingerprint {results.data['fingerprint']}: section Data."
 
 
-def _preparation(results: Results, further: Further) -> str:
+def _preparation(results: Results, appraisal: Appraisal) -> str:
     return (
         "Scaling, vocabularies and calibration are learned from rows that a model is fitted on, "
         f"by amodal {results.versions['amodal']}; how the rows were made is in the provenance of "
@@ -132,35 +132,35 @@ def _preparation(results: Results, further: Further) -> str:
     )
 
 
-def _outcome(results: Results, further: Further) -> str:
+def _outcome(results: Results, appraisal: Appraisal) -> str:
     return f"{results.task.name} ({results.task.kind}): counts in section Data."
 
 
-def _predictors(results: Results, further: Further) -> str:
+def _predictors(results: Results, appraisal: Appraisal) -> str:
     told = [f"{m['name']} ({m['kind']}, {m['features']:,})" for m in results.data["modalities"]]
     return f"Modalities with their kinds and numbers of columns: {', '.join(told)}."
 
 
-def _sample_size(results: Results, further: Further) -> str:
-    if not further.sample_size:
+def _sample_size(results: Results, appraisal: Appraisal) -> str:
+    if not appraisal.sample_size:
         return "Criteria for regression apply to binary outcomes; see counts in section Data."
     return "Criteria of Riley et al. against rows and events: section Clinical usefulness."
 
 
-def _missing(results: Results, further: Further) -> str:
+def _missing(results: Results, appraisal: Appraisal) -> str:
     tip = " A tipping-point analysis shifts outcomes among rows that lack a modality."
     return (
         "No row is left out for absent modalities: methods take absence as it is (section Methods); "
         "how often each modality is absent is in section Data, simulated loss in section Loss of "
-        f"modalities.{tip if further.tipping else ''}"
+        f"modalities.{tip if appraisal.tipping else ''}"
     )
 
 
-def _analysis(results: Results, further: Further) -> str:
+def _analysis(results: Results, appraisal: Appraisal) -> str:
     plan = results.plan
     split = f"{plan.folds}-fold cross-validation" if plan.folds > 1 else "one split per seed"
     lost = join_words([mechanism_name(m) for m in results.mechanisms])
-    pooled = " Sites are pooled by random effects (REML, Hartung-Knapp)." if further.sites else ""
+    pooled = " Sites are pooled by random effects (REML, Hartung-Knapp)." if appraisal.sites else ""
     tuned = f" Settings were tuned beforehand ({plan.tuned})." if plan.tuned else ""
     metrics = join_words([METRICS[m].title for m in results.metrics])
     return (
@@ -170,7 +170,7 @@ def _analysis(results: Results, further: Further) -> str:
     )
 
 
-def _imbalance(results: Results, further: Further) -> str:
+def _imbalance(results: Results, appraisal: Appraisal) -> str:
     weights = {
         str(results.about(m)["settings"].get("class_weight", "none")) for m in results.methods
     }
@@ -179,27 +179,27 @@ def _imbalance(results: Results, further: Further) -> str:
     return "Some methods weigh classes in training and correct their probabilities for it: Methods."
 
 
-def _fairness(results: Results, further: Further) -> str:
-    if not further.subgroups:
+def _fairness(results: Results, appraisal: Appraisal) -> str:
+    if not appraisal.subgroups:
         return "No subgroups were named in the plan."
     return "Performance is told by subgroup in section Clinical usefulness; nothing was enforced."
 
 
-def _output(results: Results, further: Further) -> str:
+def _output(results: Results, appraisal: Appraisal) -> str:
     told = "Probabilities" if results.task.is_classification else "A mean with a standard deviation"
-    if not further.alerts:
+    if not appraisal.alerts:
         return f"{told}; no thresholds."
     risks = ", ".join(f"{t:g}" for t in results.plan.thresholds)
     return f"{told}; alerts are told at thresholds {risks}."
 
 
-def _evaluation(results: Results, further: Further) -> str:
-    if further.sites and further.sites[0]["held_out"]:
+def _evaluation(results: Results, appraisal: Appraisal) -> str:
+    if appraisal.sites and appraisal.sites[0]["held_out"]:
         return "Each site is evaluated with models that saw none of its rows."
     return "Test rows are a random part of the same data; they differ in simulated loss alone."
 
 
-def _open(results: Results, further: Further) -> str:
+def _open(results: Results, appraisal: Appraisal) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in list(results.versions.items())[:3])
     return (
         f"Software: {versions}. The plan, patterns of loss, models, predictions and tables are files "
@@ -207,13 +207,13 @@ def _open(results: Results, further: Further) -> str:
     )
 
 
-def _participants(results: Results, further: Further) -> str:
+def _participants(results: Results, appraisal: Appraisal) -> str:
     table = "Characteristics by outcome and split: section Clinical usefulness. "
-    return f"{table if further.characteristics else ''}Rows, labels and groups: section Data."
+    return f"{table if appraisal.characteristics else ''}Rows, labels and groups: section Data."
 
 
-def _development(results: Results, further: Further) -> str:
-    rows = further.sample_size
+def _development(results: Results, appraisal: Appraisal) -> str:
+    rows = appraisal.sample_size
     if rows and rows[0]["events_for_development"] is not None:
         r = rows[0]
         return (
@@ -225,26 +225,28 @@ def _development(results: Results, further: Further) -> str:
     )
 
 
-def _specification(results: Results, further: Further) -> str:
+def _specification(results: Results, appraisal: Appraisal) -> str:
     return (
         "Fitted models are in the folder fits (weights as safetensors, settings as JSON), and "
         "amodal.load reads them; access to them is the authors' to tell."
     )
 
 
-def _performance(results: Results, further: Further) -> str:
+def _performance(results: Results, appraisal: Appraisal) -> str:
     more = [
-        word for word, rows in (("subgroups", further.subgroups), ("sites", further.sites)) if rows
+        word
+        for word, rows in (("subgroups", appraisal.subgroups), ("sites", appraisal.sites))
+        if rows
     ]
     told = f" {join_words(more).capitalize()}: section Clinical usefulness." if more else ""
     return f"Section Results, with 95% intervals; calibration curves.{told}"
 
 
-def _limitations(results: Results, further: Further) -> str:
+def _limitations(results: Results, appraisal: Appraisal) -> str:
     return "Section What this study cannot say."
 
 
-def _usability(results: Results, further: Further) -> str:
+def _usability(results: Results, appraisal: Appraisal) -> str:
     return (
         "What happens when modalities are absent is what this study measures; rows with nothing get "
         "the base rate."

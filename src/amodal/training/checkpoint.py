@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from amodal.errors import CheckpointError, StorageError
+from amodal.training.stored import Described, write_atomic
 
-__all__ = ["clear_checkpoint", "load_checkpoint", "save_checkpoint", "write_atomic"]
+__all__ = ["clear_checkpoint", "load_checkpoint", "save_checkpoint"]
 
-_FORMAT = "amodal-checkpoint"
-_VERSION = 1
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it: there is never half a file.
-
-    Raises:
-        StorageError: the disk is full, or the folder cannot be written.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     for content in (b"one", b"two"):
-    ...         write_atomic(Path(folder, "a"), content)
-    ...     [(path.name, path.read_bytes()) for path in Path(folder).iterdir()]
-    [('a', b'two')]
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"files are written whole or not at all; {path.name} could not be written "
-            f"({error.strerror}); free space or choose another folder"
-        ) from None
+_KIND = Described(
+    "a checkpoint",
+    "amodal-checkpoint",
+    1,
+    parts="checkpoint.json and the file that it names",
+    remedy="delete the folder 'checkpoint' to train from the start",
+)
 
 
 def save_checkpoint(folder: Path, epoch: int, tensors: dict[str, Tensor], facts: dict) -> None:
@@ -62,8 +35,7 @@ def save_checkpoint(folder: Path, epoch: int, tensors: dict[str, Tensor], facts:
     name = f"epoch-{epoch:05d}.safetensors"
     whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     write_atomic(folder / name, save(whole))
-    header = {"format": _FORMAT, "version": _VERSION, "file": name, "epoch": epoch}
-    write_atomic(folder / "checkpoint.json", json.dumps({**header, **facts}).encode())
+    _KIND.write(folder / "checkpoint.json", {"file": name, "epoch": epoch, **facts})
     for old in folder.glob("epoch-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)
@@ -86,22 +58,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
     path = folder / "checkpoint.json"
     if not path.exists():
         return None
-    try:
-        facts = json.loads(path.read_text())
-        found = (facts.get("format"), facts.get("version"))
-        if found != (_FORMAT, _VERSION):
-            raise CheckpointError(
-                f"a checkpoint must be {_FORMAT} version {_VERSION}; found {found[0]} version "
-                f"{found[1]}; delete the folder 'checkpoint' to train from the start"
-            )
+    with _KIND.read(path) as facts:
         tensors = load_file(folder / facts["file"])
-    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(
-            "a checkpoint consists of checkpoint.json and the file that it names; this one cannot "
-            "be read; delete the folder 'checkpoint' to train from the start"
-        ) from None
     return tensors, facts
 
 

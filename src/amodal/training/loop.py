@@ -16,10 +16,10 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from amodal.batch import Batch
 from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod
-from amodal.training import checkpoint as ck
 from amodal.training.feed import feed, part_size
 from amodal.training.run import Epoch, History, Run, predict_batches, seed_of
 from amodal.training.settings import TrainSettings
+from amodal.training.stored import write_atomic
 
 __all__ = ["device_of", "fit"]
 
@@ -118,7 +118,7 @@ def _write_log(folder: Path | None, history: History, *, last: bool = False) -> 
         with open(folder / "log.jsonl", "a") as file:
             file.writelines(lines)
     else:
-        ck.write_atomic(folder / "log.jsonl", "".join(lines).encode())
+        write_atomic(folder / "log.jsonl", "".join(lines).encode())
 
 
 def _line(epoch: Epoch) -> str:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from amodal.analysis.further import further_of, write_further
+from amodal.analysis.appraisal import appraise, write_appraisal
 from amodal.analysis.pooling import Pool, concatenate
 from amodal.data.dataset import Dataset
 from amodal.data.splits import folds
@@ -26,7 +26,7 @@ from amodal.study.plan import Plan
 from amodal.study.results import At, read_results
 from amodal.types import Modality
 
-pytestmark = pytest.mark.xdist_group("further")  # what is prepared for all is prepared once
+pytestmark = pytest.mark.xdist_group("appraisal")  # what is prepared for all is prepared once
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +48,13 @@ def pool(made_up, tmp_path_factory):
     )
     skill = {"aum": (0.95, 1.0), "boosting": (0.6, 1.5)}
     world = made_up.World(rows=540, skill=skill, sites=6)
-    folder = tmp_path_factory.mktemp("further") / "study"
+    folder = tmp_path_factory.mktemp("appraisal") / "study"
     return Pool(read_results(made_up.make_study(folder, plan, world)))
 
 
 @pytest.fixture(scope="module")
-def further(pool):
-    return further_of(pool)
+def appraisal(pool):
+    return appraise(pool)
 
 
 def seeds_of(pool, method, at):
@@ -72,40 +72,40 @@ def only(table, /, **wanted):
 # -- values ---------------------------------------------------------------------------------------
 
 
-def test_calibration_of_all_rows_is_that_of_the_metrics(pool, further):
+def test_calibration_of_all_rows_is_that_of_the_metrics(pool, appraisal):
     at = At("mcar", 0.5)
     for name in ("ece", "calibration_slope", "aurc"):
-        row = only(further.calibration, method="aum", rate=0.5, rows="all rows", measure=name)
+        row = only(appraisal.calibration, method="aum", rate=0.5, rows="all rows", measure=name)
         each = [METRICS[name](p.target, p.outputs) for p in seeds_of(pool, "aum", at)]
         assert row["value"] == pytest.approx(np.mean(each))
         assert row["low"] <= row["value"] <= row["high"]
     keys = {"method": "aum", "rate": 0.5, "rows": "all rows"}
     parts = [
-        only(further.calibration, **keys, measure=f"brier_{x}")["value"]
+        only(appraisal.calibration, **keys, measure=f"brier_{x}")["value"]
         for x in ("miscalibration", "discrimination", "uncertainty")
     ]
-    brier = only(further.calibration, **keys, measure="brier")["value"]
+    brier = only(appraisal.calibration, **keys, measure="brier")["value"]
     assert parts[0] - parts[1] + parts[2] == pytest.approx(brier)
 
 
-def test_parts_of_the_rows(pool, further):
-    names = {r["rows"] for r in further.calibration}
+def test_parts_of_the_rows(pool, appraisal):
+    names = {r["rows"] for r in appraisal.calibration}
     assert {"all rows", "something lost", "everything present"} <= names
     assert any(n.startswith("only ") for n in names)
     row = next(
-        r for r in further.calibration if r["rows"] == "everything present" and r["rate"] == 0
+        r for r in appraisal.calibration if r["rows"] == "everything present" and r["rate"] == 0
     )
     parts = seeds_of(pool, row["method"], At("none", 0.0))
     assert row["n"] == sum(int(p.present.all(axis=1).sum()) for p in parts)
 
 
-def test_net_benefit_and_alerts(pool, further):
+def test_net_benefit_and_alerts(pool, appraisal):
     parts = seeds_of(pool, "aum", At("none", 0.0))
-    row = only(further.decision_curves, method="aum", rate=0.0, threshold=0.3)
+    row = only(appraisal.decision_curves, method="aum", rate=0.0, threshold=0.3)
     each = [net_benefit(p.target, p.outputs["probability"], threshold=0.3) for p in parts]
     assert row["net_benefit"] == pytest.approx(np.mean(each))
     assert row["treat_none"] == 0.0
-    row = only(further.alerts, method="aum", rate=0.0, threshold=0.2, measure="sensitivity")
+    row = only(appraisal.alerts, method="aum", rate=0.0, threshold=0.2, measure="sensitivity")
     each = [
         at_thresholds(p.target, p.outputs["probability"], thresholds=[0.2]).sensitivity[0]
         for p in parts
@@ -113,12 +113,12 @@ def test_net_benefit_and_alerts(pool, further):
     assert row["value"] == pytest.approx(np.mean(each))
 
 
-def test_risk_ends_at_the_plain_error(pool, further):
-    last = only(further.risk_coverage, method="aum", rate=0.0, coverage=1.0)
+def test_risk_ends_at_the_plain_error(pool, appraisal):
+    last = only(appraisal.risk_coverage, method="aum", rate=0.0, coverage=1.0)
     parts = seeds_of(pool, "aum", At("none", 0.0))
     wrong = [np.mean((p.outputs["probability"] > 0.5) != p.target) for p in parts]
     assert last["risk"] == pytest.approx(np.mean(wrong))
-    first = only(further.risk_coverage, method="aum", rate=0.0, coverage=0.05)
+    first = only(appraisal.risk_coverage, method="aum", rate=0.0, coverage=0.05)
     surest = []
     for p in parts:
         chance = p.outputs["probability"]
@@ -127,17 +127,17 @@ def test_risk_ends_at_the_plain_error(pool, further):
     assert first["risk"] == pytest.approx(np.mean(surest))
 
 
-def test_sample_size(pool, further):
-    assert [r["parameters"] for r in further.sample_size] == [4, 4]
-    assert {r["rows_for_development"] for r in further.sample_size} == {360}
-    measured = further.sample_size[1]
+def test_sample_size(pool, appraisal):
+    assert [r["parameters"] for r in appraisal.sample_size] == [4, 4]
+    assert {r["rows_for_development"] for r in appraisal.sample_size} == {360}
+    measured = appraisal.sample_size[1]
     assert measured["r2_from"].startswith("measured")
     assert 0 < measured["r2"] < 0.75
 
 
-def test_tipping_points(further):
-    assert {r["modality"] for r in further.tipping} >= {"vitals"}
-    for row in further.tipping:
+def test_tipping_points(appraisal):
+    assert {r["modality"] for r in appraisal.tipping} >= {"vitals"}
+    for row in appraisal.tipping:
         assert row["method"] == "aum"
         for side, sign in (("below", -1), ("above", 1)):
             if row[side] is not None:
@@ -148,9 +148,9 @@ def test_tipping_points(further):
 # -- sites and subgroups --------------------------------------------------------------------------
 
 
-def test_sites_are_pooled(pool, further):
+def test_sites_are_pooled(pool, appraisal):
     keys = {"method": "aum", "rate": 0.0, "metric": "calibration_slope"}
-    rows = [r for r in further.sites if all(r[k] == v for k, v in keys.items())]
+    rows = [r for r in appraisal.sites if all(r[k] == v for k, v in keys.items())]
     assert [r["site"] for r in rows] == [
         *(f"h{k}" for k in range(6)),
         "all sites",
@@ -182,8 +182,8 @@ def test_sites_on_both_sides_are_told(made_up, tmp_path):
     )
 
 
-def test_small_subgroups_are_hidden_with_another(further):
-    rows = [r for r in further.subgroups if r["method"] == "aum" and r["metric"] == "auroc"]
+def test_small_subgroups_are_hidden_with_another(appraisal):
+    rows = [r for r in appraisal.subgroups if r["method"] == "aum" and r["metric"] == "auroc"]
     at_zero = {r["level"]: r for r in rows if r["rate"] == 0}
     assert set(at_zero) == {"f", "m", "x"}
     assert [at_zero["x"][k] for k in ("n", "events", "value", "low")] == [None] * 4
@@ -192,17 +192,17 @@ def test_small_subgroups_are_hidden_with_another(further):
     assert at_zero["f"]["n"] > 200
 
 
-def test_no_small_count_follows_from_alerts(pool, further):
+def test_no_small_count_follows_from_alerts(pool, appraisal):
     total = {}
     for p in seeds_of(pool, "aum", At("none", 0.0))[:1]:
         alert = p.outputs["probability"] >= 0.6
         total = {
             (a, e): int(((alert == a) & (p.target == e)).sum()) for a in (0, 1) for e in (0, 1)
         }
-    row = only(further.alerts, method="aum", rate=0.0, threshold=0.6, measure="ppv")
+    row = only(appraisal.alerts, method="aum", rate=0.0, threshold=0.6, measure="ppv")
     small = any(0 < n < 10 for n in total.values())
     assert not small or row["value"] is None
-    for row in further.decision_curves:
+    for row in appraisal.decision_curves:
         if row["method"] != "aum" or row["rate"] != 0 or row["net_benefit"] is None:
             continue
         for p in seeds_of(pool, "aum", At("none", 0.0)):
@@ -218,12 +218,12 @@ def test_no_small_count_follows_from_alerts(pool, further):
 # -- kept and written -----------------------------------------------------------------------------
 
 
-def test_tables_are_kept_and_written(pool, further, tmp_path):
+def test_tables_are_kept_and_written(pool, appraisal, tmp_path):
     again = Pool(read_results(pool.results.folder))
     again.scores = None  # kept tables need no scores
-    assert further_of(again) == further
-    names = {p.stem for p in write_further(further, tmp_path)}
-    assert names == set(vars(further))
+    assert appraise(again) == appraisal
+    names = {p.stem for p in write_appraisal(appraisal, tmp_path)}
+    assert names == set(vars(appraisal))
     with (tmp_path / "sites.csv").open() as file:
         assert next(csv.reader(file))[:6] == [
             "method", "mechanism", "rate", "held_out", "metric", "site",
@@ -231,14 +231,14 @@ def test_tables_are_kept_and_written(pool, further, tmp_path):
     # a damaged kept table is computed anew
     path = next(pool.results.folder.glob("summary/sample_size-*.json"))
     path.write_text("{")
-    assert further_of(Pool(read_results(pool.results.folder))).sample_size == further.sample_size
+    assert appraise(Pool(read_results(pool.results.folder))).sample_size == appraisal.sample_size
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
 def test_other_kinds_of_task(made_up, tmp_path, kind):
     plan = Plan("made/up", ("aum", "boosting"), rates=(0, 0.5), folds=2, replicates=20)
     folder = made_up.make_study(tmp_path / "s", plan, made_up.World(rows=200, kind=kind))
-    found = further_of(Pool(read_results(folder)))
+    found = appraise(Pool(read_results(folder)))
     assert not found.decision_curves
     assert not found.alerts
     assert not found.sample_size

@@ -1,4 +1,4 @@
-"""All that a report tells beyond the metrics of the plan, gathered in one place."""
+"""`Appraisal`: what readers ask of a prediction model beside its metrics, gathered in one place."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from amodal.study.characteristics import shown_characteristics
 from amodal.study.cohort import read_cohort
 from amodal.study.files import write_csv
 
-__all__ = ["Further", "further_of", "write_further"]
+__all__ = ["Appraisal", "appraise", "write_appraisal"]
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Further:
+class Appraisal:
     """Tables as lists of rows, empty where they do not apply; small counts are hidden.
 
     Args:
@@ -56,7 +56,7 @@ class Further:
     characteristics: Rows = field(default_factory=tuple)
 
 
-def further_of(pool: Pool, *, progress: Callable[[int, int, str], None] | None = None) -> Further:
+def appraise(pool: Pool, *, progress: Callable[[int, int, str], None] | None = None) -> Appraisal:
     """Computes what is not kept yet, and reads the rest.
 
     Args:
@@ -83,10 +83,10 @@ def further_of(pool: Pool, *, progress: Callable[[int, int, str], None] | None =
         found[name] = tuple(compute())
         if progress is not None:
             progress(k + 1, len(steps), name.replace("_", " "))
-    return Further(**found)
+    return Appraisal(**found)
 
 
-def write_further(further: Further, folder: Path) -> list[Path]:
+def write_appraisal(appraisal: Appraisal, folder: Path) -> list[Path]:
     """Writes every table that has rows as CSV."""
-    named: Iterable[tuple[str, Rows]] = vars(further).items()
+    named: Iterable[tuple[str, Rows]] = vars(appraisal).items()
     return [write_csv(folder / f"{name}.csv", rows) for name, rows in named if rows]
