@@ -74,7 +74,7 @@ def test_the_sum_is_that_of_a_loop_over_runs():
     found = grams(*packed(texts))
     for text, told in zip(texts, found, strict=True):
         known = [grams.weight[place[r]] for r in runs_of(text, 3) if r in place]
-        expected = 4 * sum(known, torch.zeros(4)) / max(len(known), 1) ** 0.5
+        expected = 12 * sum(known, torch.zeros(4)) / max(len(known), 1) ** 0.5
         torch.testing.assert_close(told, expected)
 
 
@@ -86,7 +86,7 @@ def test_by_hand():
         grams.weight[1:, 0] = torch.tensor([1.0, 10.0, 100.0, 1000.0])
     told = grams(*packed([[1, 2], [2, 1], [3, 3, 3, 3], [9], []]))[:, 0]
     root = 3**0.5
-    expected = [4 * 1011 / root, 4 * 11 / 2**0.5, 4 * 400 / 2, 0, 0]
+    expected = [12 * 1011 / root, 12 * 11 / 2**0.5, 12 * 400 / 2, 0, 0]
     torch.testing.assert_close(told, torch.tensor(expected))
 
 
@@ -125,7 +125,7 @@ def test_what_is_unknown_teaches_nothing():
     grams(*packed([[5], [4, 3]])).sum().backward()
     assert not grams.weight.grad.any()
     grams(*packed([[5, 1]])).sum().backward()
-    assert grams.weight.grad.sum(1).tolist() == [0.0, 16.0, 0.0, 0.0]
+    assert grams.weight.grad.sum(1).tolist() == [0.0, 48.0, 0.0, 0.0]
 
 
 def test_a_text_begins_at_zero_and_moves_by_its_own_runs():
@@ -140,7 +140,7 @@ def test_a_text_begins_at_zero_and_moves_by_its_own_runs():
     moved = encoder(values_of([*NOTES, "ж"])).pooled[:, 0]
     moved = moved - plain(values_of([*NOTES, "ж"])).pooled[:, 0]
     number = float((place > 0).sum())
-    torch.testing.assert_close(moved[0].item(), 4 * number**0.5, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(moved[0].item(), 12 * number**0.5, rtol=1e-4, atol=1e-4)
     assert moved[3] > 0  # it has "no", too
     assert moved[4:].tolist() == [0.0, 0.0]
 
