@@ -17,7 +17,8 @@ _LEAST = 2  # a run that one text has tells that text from others, and nothing o
 _MOST = 2**14  # runs with a vector
 _ENOUGH = 50_000  # texts that runs are taken from
 _GAIN = 12.0
-"""Chosen on questions about photographs, training rows alone, of 1, 4 and 12."""
+"""Chosen on questions about photographs, training rows alone, of 1, 4, 12 and 30: 30 told no more,
+and fitted noise sooner."""
 
 
 class NGrams(nn.Module):
