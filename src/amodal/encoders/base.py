@@ -58,6 +58,7 @@ _COUNTS = {
     "max_events": 1,
     "vocabulary": 300,
     "max_tokens": 1,
+    "ngrams": 0,
     "image_size": 1,
     "patch": 1,
     "media_memory": 0,
@@ -98,6 +99,9 @@ class EncoderSettings:
         audio: the same for audio (a spectrogram transformer).
         vocabulary: number of tokens of a trained tokenizer, at least 300 (256 of them are bytes).
         max_tokens: of a text only the first ones are read.
+        ngrams: runs of one to this many tokens count besides, each with a vector of its own: what
+            words tell by themselves takes few texts to learn, see `NGrams`. 0 for the transformer
+            alone. Not for checkpoints.
         image_size: images are read as squares of this side, in pixels; a multiple of `patch`.
         image_fit: "crop" (the middle of the image), "letterbox" (all of it, with black beside it) or
             "stretch"; a checkpoint has its own size and fit.
@@ -143,6 +147,7 @@ class EncoderSettings:
     audio: str = ""
     vocabulary: int = 4096
     max_tokens: int = 64
+    ngrams: int = 3
     image_size: int = 64
     image_fit: str = "crop"
     patch: int = 8

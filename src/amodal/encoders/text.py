@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from amodal.batch import Encoded
 from amodal.encoders.base import EncoderSettings
 from amodal.encoders.media import MediaEncoder
+from amodal.encoders.ngrams import NGrams
 from amodal.errors import NotFittedError, SettingError
 from amodal.nn.ragged import pad
 from amodal.types import Modality
@@ -77,6 +80,11 @@ class TextEncoder(MediaEncoder):
     tokenizer is trained on the distinct texts of the training rows (`train_tokenizer`), or is that
     of the checkpoint (`EncoderSettings.text`), and is stored with the weights. See `MediaEncoder`.
 
+    Built in, the pooled vector is the sum of what the transformer makes of the tokens and of a
+    vector for each run of tokens that training texts share, `NGrams`: what single words and phrases
+    tell by themselves a transformer learns from tens of thousands of texts and a count from a few
+    hundred.
+
     Args:
         modality: a text.
         settings: sizes.
@@ -94,10 +102,13 @@ class TextEncoder(MediaEncoder):
 
     def __init__(self, modality: Modality, settings: EncoderSettings) -> None:
         super().__init__(modality, settings, settings.max_tokens)
+        self.ngrams: NGrams | None = None
         if not self.source:
             self.embedding = nn.Embedding(settings.vocabulary, settings.width)
             with torch.no_grad():
                 self.embedding.weight *= _STD
+            if settings.ngrams:
+                self.ngrams = NGrams(settings.vocabulary, settings.width, settings.ngrams)
 
     def fit_values(self, values: Values) -> None:
         if self.backbone is None:
@@ -105,6 +116,9 @@ class TextEncoder(MediaEncoder):
             texts = [str(x) for x in values.data["source"]]
             rules = train_tokenizer(texts, self.settings.vocabulary)
             self.record.write(json.dumps({"tokenizer": rules}))
+        if self.ngrams is not None:
+            found = self.load(values)
+            self.ngrams.fit(found.data["token"], found.offsets)
 
     def load(self, values: Values) -> Values:
         """The texts as tokens: ids of all of them, one after the other."""
@@ -129,6 +143,13 @@ class TextEncoder(MediaEncoder):
 
     def tokens(self, values: Values) -> tuple[Float[Tensor, "v t d"], Bool[Tensor, "v t"]]:
         return pad(self.embedding(values.data["token"]), values.offsets)
+
+    def _encode(self, values: Values) -> Encoded:
+        found = super()._encode(values)
+        if self.ngrams is None:
+            return found
+        told = self.ngrams(values.data["token"], values.offsets)
+        return replace(found, pooled=found.pooled + told.to(found.pooled.dtype))
 
     def inputs(self, values: Values) -> tuple[dict[str, Tensor], Bool[Tensor, "v t"]]:
         ids, present = pad(values.data["token"][:, None], values.offsets)
