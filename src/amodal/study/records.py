@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from amodal.errors import AmodalError
+from amodal.errors import AmodalError, StorageError
 from amodal.metrics import score
 from amodal.settings import keyed, told_spec
 from amodal.study.cells import Evaluation, Fit, Job
@@ -20,6 +20,7 @@ from amodal.study.predictions import Predicted, write_predictions
 
 __all__ = [
     "FORMAT",
+    "check_format",
     "clear_failure",
     "failure_line",
     "failure_path",
@@ -29,6 +30,29 @@ __all__ = [
 ]
 
 FORMAT = {"format": "amodal-study", "version": 1}
+
+
+def check_format(facts: Mapping[str, Any], where: str, *, advice: str) -> None:
+    """Refuses what another version of this package wrote.
+
+    Args:
+        facts: what a file of a study holds.
+        where: the folder or the file.
+        advice: what to do.
+
+    Raises:
+        StorageError: the format or its version is another one.
+
+    >>> check_format(FORMAT | {"version": 9}, "my-study", advice="choose another folder")
+    Traceback (most recent call last):
+    amodal.errors.StorageError: a study has format amodal-study version 1; my-study has amodal-study
+    9; choose another folder
+    """
+    if {k: facts.get(k) for k in FORMAT} != FORMAT:
+        raise StorageError(
+            f"a study has format {FORMAT['format']} version {FORMAT['version']}; {where} has "
+            f"{facts.get('format')} {facts.get('version')}; {advice}"
+        )
 
 
 def write_head(
