@@ -32,26 +32,29 @@ __all__ = [
 FORMAT = {"format": "amodal-study", "version": 1}
 
 
-def check_format(facts: Mapping[str, Any], where: str, *, advice: str) -> None:
+def check_format(facts: Mapping[str, Any], where: str, *, advice: str, kind: str = "study") -> None:
     """Refuses what another version of this package wrote.
 
     Args:
         facts: what a file of a study holds.
         where: the folder or the file.
         advice: what to do.
+        kind: "study", or "evaluation" for a file of one.
 
     Raises:
         StorageError: the format or its version is another one.
 
     >>> check_format(FORMAT | {"version": 9}, "my-study", advice="choose another folder")
     Traceback (most recent call last):
-    amodal.errors.StorageError: a study has format amodal-study version 1; my-study has amodal-study
-    9; choose another folder
+    amodal.errors.StorageError: the format of a study is amodal-study version 1; my-study has
+    amodal-study 9; choose another folder
     """
-    if {k: facts.get(k) for k in FORMAT} != FORMAT:
+    known = ("amodal-" + kind, FORMAT["version"])
+    found = (facts.get("format"), facts.get("version"))
+    if found != known:
         raise StorageError(
-            f"a study has format {FORMAT['format']} version {FORMAT['version']}; {where} has "
-            f"{facts.get('format')} {facts.get('version')}; {advice}"
+            f"the format of a study is {known[0]} version {known[1]}; {where} has {found[0]} "
+            f"{found[1]}; {advice}"
         )
 
 

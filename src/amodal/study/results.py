@@ -254,7 +254,7 @@ def read_results(folder: str | Path) -> Results:
     every = [read_json(p, "an evaluation") for p in sorted(folder.glob("evaluations/*.json"))]
     every = [r for r in every if "error" not in r]
     for record in every:
-        check_format(record, f"evaluation {record.get('id')}", advice=_OTHER)
+        check_format(record, f"evaluation {record.get('id')}", advice=_OTHER, kind="evaluation")
     kept = [r for r in every if _belongs(r, plan, head)]
     labels = _labels(kept)
     cells = [Cell(folder, r, labels[r["id"]]) for r in kept]
