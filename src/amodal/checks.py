@@ -98,7 +98,7 @@ def check_fraction(what: str, value: Any, *, low: float = 0.0, high: float = 1.0
     amodal.errors.SettingError: the rate must lie between 0 and 1; got 1.1; change it
     """
     try:
-        number = float(value)
+        number = float("nan") if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = float("nan")
     if not low <= number <= high:

@@ -73,12 +73,18 @@ def safe_share(share: float | None, total: float) -> float | None:
 def shown_share(share: float | None, total: float) -> str:
     """A share as a percentage, or bounds that hide a small count.
 
+    Of fewer than twice `SMALLEST` the bounds would hide nothing that the total does not tell.
+
     >>> shown_share(0.25, 400), shown_share(0.001, 4000), shown_share(0.999, 4000)
     ('25.0%', '<0.25%', '>99.75%')
+    >>> shown_share(0.25, 12)
+    'not shown'
     """
     if share is None or math.isnan(share):
         return "n/a"
     if safe_share(share, total) is not None:
         return f"{100 * share:.1f}%"
+    if total < 2 * SMALLEST:
+        return _HIDDEN
     edge = f"{100 * SMALLEST / total:.2g}"
     return f"<{edge}%" if share < 0.5 else f">{100 - float(edge):g}%"

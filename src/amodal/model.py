@@ -156,6 +156,20 @@ class Model(BaseEstimator):
                 self.temperature_ = fit_temperature(held, self.members_, device=self.device)
         return self
 
+    def check(self, task: Task) -> None:
+        """Refuses what can be refused before any row is read: settings, and the kind of the task.
+
+        Raises:
+            SettingError: a setting has no meaning, or the method is for other tasks.
+            UnknownNameError: there is no such method, setting or choice.
+
+        >>> Model("tmc").check(Task("regression"))
+        Traceback (most recent call last):
+        amodal.errors.SettingError: tmc is for binary or multiclass or multilabel tasks; this one is ...
+        """
+        self._check()
+        self._check_kind(task)
+
     def _check(self) -> None:
         name, inline = parse_method(self.method)
         for key, default in _OWN.items():

@@ -8,10 +8,12 @@ from dataclasses import fields
 import pytest
 
 from amodal.cli.list import KINDS, inventory, settings_of
-from amodal.cli.show import aligned
+from amodal.cli.progress import StudyProgress
+from amodal.cli.show import aligned, next_step
 from amodal.data.builtin import BUILTIN
 from amodal.encoders import ENCODERS, EncoderSettings
 from amodal.methods import METHODS, get_method
+from amodal.metrics import METRICS
 from amodal.shifts import SHIFTS, make_shift
 from amodal.training import TrainSettings
 
@@ -92,7 +94,26 @@ def test_what_methods_handle(call):
     assert "classes  reliability, reliance" in lines["tmc"]
     assert "values   reliability, reliance, conflict  yes" in lines["aum"]
     one = call("list", "methods", "tmc").out
-    assert "tasks     binary, multiclass, multilabel" in one
+    assert "tasks      binary, multiclass, multilabel" in one
+
+
+def test_metrics_are_those_of_the_register(call):
+    found = by_name("metrics")
+    assert list(found) == list(METRICS)
+    assert found["auroc"]["tasks"] == ["binary", "multiclass", "multilabel"]
+    assert [found[m]["better"] for m in ("auroc", "ece", "calibration_slope")] == [
+        "higher",
+        "lower",
+        "near 1",
+    ]
+    lines = {line.split()[0]: line for line in call("list", "metrics").out.splitlines()}
+    assert lines["auroc"].split()[2:] == ["higher", "classes", "0", "to", "1,", "chance", ".5"]
+    assert "amodal[captions]" in lines["cider"]
+    assert "better     near 1" in call("list", "metrics", "calibration_slope").out
+
+
+def test_long_keys_keep_off_their_values(call):
+    assert "unlabelled true" in call("list", "methods", "aum").out
 
 
 def test_unknown_names(refused):
@@ -106,3 +127,22 @@ def test_unknown_names(refused):
 def test_aligned_columns():
     text = aligned(["a", "b"], [["x", "10"], ["long", "2"]], right=["b"])
     assert text.splitlines() == ["a      b", "x     10", "long   2"]
+
+
+def test_what_is_next_can_be_copied(capsys):
+    next_step("amodal", "report", "my study")
+    assert capsys.readouterr().out == "Next: amodal report 'my study'\n"
+
+
+def test_progress_tells_the_time_that_is_left(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 10.0, 70.0, 130.0, 190.0])
+    monkeypatch.setattr("amodal.cli.progress.time.monotonic", lambda: next(clock))
+    progress = StudyProgress()
+    for done in (2, 3, 4, 5):
+        progress(done, 5, "a cell")
+    assert capsys.readouterr().err.splitlines() == [
+        "[2/5] a cell",
+        "[3/5] a cell, about 2 min left",
+        "[4/5] a cell, about 1 min left",
+        "[5/5] a cell",
+    ]

@@ -143,6 +143,12 @@ def test_easyvqa_refuses_another_layout(vqa, tmp_path):
     (vqa / "test" / "questions.json").write_text('[{"question": 1}]')
     with pytest.raises(DataError, match="must be a list of"):
         prepare_easyvqa(vqa, tmp_path / "out")
+    kept = (vqa / "train" / "questions.json").read_text()
+    for part in ("train", "test"):
+        (vqa / part / "questions.json").write_text("[]")
+    with pytest.raises(DataError, match=r"both questions\.json hold none"):
+        prepare_easyvqa(vqa, tmp_path / "out")
+    (vqa / "train" / "questions.json").write_text(kept)
     (vqa / "test" / "questions.json").unlink()
     with pytest.raises(StorageError, match=r"test/questions\.json of vqa cannot be read"):
         prepare_easyvqa(vqa, tmp_path / "out")

@@ -99,9 +99,7 @@ def test_questions_without_answers_are_refused(daquar, tmp_path):
 
 def test_a_photograph_of_another_kind_is_named_by_row(daquar, tmp_path):
     (daquar / "nyu_depth_images" / "image1.png").write_bytes(b"no picture at all")
-    with pytest.raises(
-        MediaError, match=r"row 4 .* as those of 1 other rows is not: the file is of"
-    ):
+    with pytest.raises(MediaError, match=r"row 4 .* \(and of 1 row more\) is not: the file is of"):
         prepare_daquar(daquar, tmp_path / "out")
     lost = prepare_daquar(daquar, tmp_path / "out", unreadable="lost")
     assert lost.provenance["unreadable"] == {"image": {"wrong kind": 2}}

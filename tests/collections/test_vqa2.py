@@ -121,7 +121,7 @@ def test_the_same_bytes_from_a_zip_and_again(vqa, tmp_path, zipped, same_bytes):
 def test_a_damaged_picture_is_named_by_row_or_lost(vqa, tmp_path):
     path = vqa / "train2014" / "COCO_train2014_000000000009.jpg"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(MediaError, match=r"row 2 .* as those of 1 other rows is not"):
+    with pytest.raises(MediaError, match=r"row 2 .* \(and of 1 row more\) is not"):
         prepare_vqa2(vqa, tmp_path / "out")
     data = prepare_vqa2(vqa, tmp_path / "out", unreadable="lost")
     assert data.absence[2:4, 1].tolist() == [LOST, LOST]

@@ -303,6 +303,16 @@ def test_a_checkpoint_without_its_weights_is_refused(checkpoint, tmp_path):
         make_embedder(str(tmp_path / "empty"))
 
 
+def test_weights_in_a_pickle_are_not_opened(checkpoint, tmp_path):
+    import shutil
+
+    shutil.copytree(checkpoint, tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").unlink()
+    (tmp_path / "old" / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(SettingError, match=r"cannot be read: .*model\.safetensors"):
+        make_embedder(str(tmp_path / "old"))
+
+
 def test_half_precision_is_read_in_single(checkpoint, tmp_path):
     import shutil
 

@@ -9,14 +9,15 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from amodal.analysis.pooling import Pool
 from amodal.analysis.summaries import reliability_rows
 from amodal.metrics import Interval
-from amodal.report.figures import axis_limits, curve_panels, spread
+from amodal.report.figures import axis_limits, curve_panels, end_labels, spread, title
 from amodal.report.panels import calibration_panels, reliability_panels
-from amodal.report.style import looks, mechanism_name, method_name, short_mechanism
-from amodal.study.results import read_results
+from amodal.report.style import looks, mechanism_name, method_name, point_name, short_mechanism
+from amodal.study.results import At, read_results
 
 
 @given(st.lists(st.floats(-0.5, 1.5), max_size=12), st.floats(0.01, 0.3))
@@ -61,6 +62,30 @@ def test_names():
     assert method_name("boosting (depth=3)") == "gradient boosting (depth=3)"
     assert mechanism_name("something") == "something"
     assert short_mechanism("mnar-severity") == "MNAR-severity"
+    # the rate that follows is no part of the setting
+    assert point_name(At("mcar+noise:severity=2", 0.5)) == "MCAR + noise (severity 2) 0.5"
+    assert short_mechanism("mcar:rates=a=0.7/b=0") == "MCAR (rates a 0.7 / b 0)"
+    assert short_mechanism("mar:given=static/age") == "MAR (given static/age)"
+
+
+def test_long_names_are_broken_and_what_is_left_out_is_marked():
+    style = looks(["mean:ensemble=2", "imro:weights=uniform:corrupt=0:entropy=0"], [])
+    figure = Figure()
+    axes = figure.add_axes((0.1, 0.1, 0.6, 0.7))
+    end_labels(axes, dict.fromkeys(style, 0.5), end=1.0, style=style)
+    lines = [t.get_text() for t in axes.texts]
+    assert lines[:2] == ["mean fusion,", "ensemble of 2"]
+    assert lines[2:] == ["IMRO, uniform,", "corrupt 0, entropy\N{HORIZONTAL ELLIPSIS}"]
+
+
+def test_a_long_second_line_takes_two():
+    figure = Figure()
+    title(figure, "AUROC", "lost completely at random (MCAR)")
+    assert len(figure.texts) == 2
+    title(figure, "AUROC", mechanism_name("mcar:rates=error=0/mean=0.7/worst=0.2+noise:severity=2"))
+    told = [t.get_text() for t in figure.texts[3:]]
+    assert len(told) == 2
+    assert " ".join(told).endswith("rates error 0 / mean 0.7 / worst 0.2; with noise, severity 2")
 
 
 @pytest.fixture(scope="module")

@@ -195,6 +195,22 @@ def test_a_fit_that_fails_fails_its_cells(data, tmp_path, fits, monkeypatch):
     assert len(read_results(out).failed) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("tmc", "tmc is for binary or multiclass or multilabel tasks; this one is regression"),
+        ("mean:ensemble=0", "ensemble must be at least 1; got 0"),
+        ("mean:calibrate=temp", "unknown calibration 'temp'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_fit(tmp_path, method, message):
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    data = Dataset.from_arrays({"a": rows}, rows[:, 0]).save(tmp_path / "data")
+    with pytest.raises(SettingError, match=message):
+        run_study(Plan(str(data), ("mean", method)), tmp_path / "study")
+    assert not list((tmp_path / "study").rglob("*")), "nothing is written"
+
+
 def test_a_full_disk_stops_the_study(data, tmp_path, fits, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -379,8 +395,17 @@ def test_the_folder_of_something_else_is_left_alone(data, tmp_path):
     shutil.rmtree(other)
     other.mkdir()
     (other / "study.json").write_text(json.dumps({"format": "amodal-study", "version": 99}))
-    with pytest.raises(StorageError, match="found amodal-study 99"):
+    with pytest.raises(StorageError, match=r"other has amodal-study 99; choose another folder"):
         run_study(_plan(data), other)
+
+
+def test_a_report_reads_no_files_of_another_version(data, tmp_path, fits):
+    out = tmp_path / "study"
+    run_study(_plan(data, ("pattern",)), out)
+    for path in (next((out / "evaluations").glob("*.json")), out / "study.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
+        with pytest.raises(StorageError, match=r"has amodal-\w+ 99; run the study anew"):
+            read_results(out)
 
 
 def test_a_stored_fit_that_is_damaged_fails_its_cells(data, tmp_path, fits):

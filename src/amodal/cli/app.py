@@ -95,7 +95,7 @@ def _command(name: str, function: Callable[..., None], short: str) -> None:
     app.command(name, short_help=short)(function)
 
 
-_command("list", list_.list_names, "Methods, data, encoders and shifts that there are.")
+_command("list", list_.list_names, "Methods, data, encoders, shifts and metrics there are.")
 app.add_typer(prepare.app, name="prepare", short_help="Raw files -> a data set.")
 app.add_typer(simulate.app, name="simulate", short_help="A synthetic raw database.")
 _command("embed", embed.embed, "Texts of a data set -> vectors that methods read.")

@@ -12,14 +12,22 @@ from amodal.errors import unknown_name
 
 __all__ = ["KINDS", "inventory", "list_names", "settings_of"]
 
-KINDS = ("methods", "data", "encoders", "shifts")
+KINDS = ("methods", "data", "encoders", "shifts", "metrics")
 
 _COLUMNS = {
     "methods": ("name", "title", "year", "kind", "tasks", "reports", "unlabelled", "reference"),
     "data": ("name", "what"),
     "encoders": ("kind", "what"),
     "shifts": ("name", "title"),
+    "metrics": ("name", "title", "needs", "better", "tasks", "range"),
 }
+_CLASSES = ["binary", "multiclass", "multilabel"]
+_FAMILIES = {
+    "all": [*_CLASSES, "regression", "sequence"],
+    "values": [*_CLASSES, "regression"],
+    "classes": _CLASSES,
+}
+"""What sets of tasks are called in short."""
 _RAW = {
     "prepare physionet2012": "The PhysioNet/CinC Challenge 2012, from its raw files.",
     "prepare mimic4": "MIMIC-IV, hospital stays, from its official folders.",
@@ -31,13 +39,15 @@ _RAW = {
 
 
 def list_names(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="methods, data, encoders or shifts.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="methods, data, encoders, shifts or metrics.")
+    ],
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One of them, to see its settings.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """List methods, data, encoders or shifts; with NAME, what one is and its settings.
+    """List methods, data, encoders, shifts or metrics; with NAME, what one is and its settings.
 
     Of methods: the kinds of task that they predict ("all"; "values": all but texts; "classes": all
     but texts and regression), what they report of each modality besides the prediction, and whether
@@ -71,7 +81,7 @@ def _show_one(what: str, row: Mapping[str, Any], *, json: bool) -> None:
         return
     for key, value in row.items():
         if _cell(value):
-            typer.echo(f"{key:10}{_cell(value)}")
+            typer.echo(f"{key:11}{_cell(value)}")
     if settings:
         typer.echo()
         rows = [[s["name"], _cell(s["default"]), s["of"], s["meaning"]] for s in settings]
@@ -88,10 +98,8 @@ def _cell(value: Any) -> str:
 
 def _brief(column: str, value: Any) -> str:
     """A cell of a table with many columns."""
-    if column == "tasks":
-        if "sequence" in value:
-            return "all"
-        return "values" if "regression" in value else "classes"
+    if column == "tasks" and value in _FAMILIES.values():
+        return next(name for name, tasks in _FAMILIES.items() if tasks == value)
     if column == "unlabelled":
         return "yes" if value else ""
     return _cell(value)
@@ -101,8 +109,9 @@ def _brief(column: str, value: Any) -> str:
 
 
 def inventory(what: str) -> list[dict[str, Any]]:
-    """One dict per method, data set, encoder or shift, in the order of their registers."""
-    return {"methods": _methods, "data": _data, "encoders": _encoders, "shifts": _shifts}[what]()
+    """One dict per method, data set, encoder, shift or metric, in the order of their registers."""
+    made = {"methods": _methods, "data": _data, "encoders": _encoders, "shifts": _shifts}
+    return (made | {"metrics": _metrics})[what]()
 
 
 def _methods() -> list[dict[str, Any]]:
@@ -145,6 +154,23 @@ def _shifts() -> list[dict[str, Any]]:
     return [
         {"name": name, "title": cls.title, "what": _first(cls.__doc__ or "")}
         for name, cls in SHIFTS.items()
+    ]
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from amodal.metrics import METRICS
+
+    better = {True: "higher", False: "lower"}
+    return [
+        {
+            "name": name,
+            "title": metric.title,
+            "tasks": list(metric.kinds),
+            "range": metric.range,
+            "better": better.get(metric.higher_is_better, f"near {metric.ideal:g}"),
+            "needs": f"amodal[{metric.extra}]" if metric.extra else None,
+        }
+        for name, metric in METRICS.items()
     ]
 
 

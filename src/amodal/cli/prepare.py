@@ -112,8 +112,8 @@ def _write_example(text: str, spec: Path | None) -> None:
         raise StorageError(
             f"{spec} could not be written: {error.strerror}; choose another place"
         ) from None
-    typer.echo(f"Wrote {spec}.")
-    next_step(f"edit it, then amodal prepare files {spec} OUT")
+    typer.echo(f"Wrote {spec}; edit it.")
+    next_step("amodal", "prepare", "files", spec, "OUT")
 
 
 @app.command(short_help="A built-in data set, into a folder.")

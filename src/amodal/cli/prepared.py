@@ -43,7 +43,7 @@ def show_dataset(data: Dataset, out: Path) -> None:
     table(columns, rows, right=columns[2:])
     if labelled:
         method = "imro" if data.task.kind == "sequence" else "aum"
-        next_step(f"amodal train {out} --method {method} --out RUN")
+        next_step("amodal", "train", out, "--method", method, "--out", "RUN")
 
 
 def _target(facts: dict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ from amodal.cli.show import is_terminal, shown
 if TYPE_CHECKING:
     from amodal.training import Epoch
 
-__all__ = ["StudyProgress", "TextProgress", "TrainProgress", "TuneProgress", "epoch_line"]
+__all__ = [
+    "StudyProgress",
+    "TextProgress",
+    "TrainProgress",
+    "TuneProgress",
+    "epoch_line",
+    "time_left",
+]
 
 
 def epoch_line(epoch: Epoch) -> str:
@@ -24,6 +32,24 @@ def epoch_line(epoch: Epoch) -> str:
     terms = "  ".join(f"{name} {shown(value)}" for name, value in epoch.terms.items())
     watched = f"  | {epoch.monitor} {shown(epoch.valid, 4)}" if epoch.valid == epoch.valid else ""
     return f"{terms}{watched}{' best' if watched and epoch.best else ''}"
+
+
+def time_left(seconds: float, done: int, left: int) -> str:
+    """What `left` steps take at the pace of those done, in words; nothing where it is not known.
+
+    >>> time_left(30.0, 2, 4), time_left(600.0, 2, 4), time_left(7200.0, 1, 3)
+    (', about 1 min left', ', about 20 min left', ', about 6 h left')
+    >>> time_left(1.0, 0, 4), time_left(1.0, 4, 0)
+    ('', '')
+    """
+    if done < 1 or left < 1:
+        return ""
+    minutes = seconds / done * left / 60
+    if minutes < 1:
+        return ", less than a minute left"
+    return (
+        f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.0f} h left"
+    )
 
 
 class _Bar:
@@ -128,6 +154,10 @@ class StudyProgress(_Bar):
 
     title = "Study"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.began, self.before = 0, time.monotonic(), 0
+
     def __enter__(self) -> StudyProgress:
         super().__enter__()
         return self
@@ -139,8 +169,12 @@ class StudyProgress(_Bar):
             if "failed" in text:
                 self.live.console.print(text, markup=False, highlight=False)
             return
+        if not self.calls:
+            self.began, self.before = time.monotonic(), done
+        run, self.calls = self.calls, self.calls + 1
+        left = time_left(time.monotonic() - self.began, run, total - self.before - run)
         of = f"[{done:{len(str(total))}}/{total}]" if total else f"[{done}]"
-        _tell(f"{of} {text}")
+        _tell(f"{of} {text}{left}")
 
 
 class TuneProgress(StudyProgress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -41,9 +42,9 @@ def prose(text: str) -> None:
     typer.echo(text)
 
 
-def next_step(command: str) -> None:
-    """What to do next, ready to be copied."""
-    typer.echo(f"Next: {command}")
+def next_step(*words: object) -> None:
+    """What to do next, ready to be copied into a shell: words with spaces are quoted."""
+    typer.echo(f"Next: {shlex.join(str(word) for word in words)}")
 
 
 def shown(value: float | None, digits: int = 3) -> str:

@@ -51,4 +51,4 @@ def _simulate(make: Callable[..., Path], name: str, out: Path, *, rows: int, **t
     make(out, rows=rows, **told)
     heading(f"Wrote a synthetic database of {rows:,} rows in {out}")
     typer.echo("  nobody in it exists; what is planted stands in planted.csv.gz")
-    next_step(f"amodal prepare {name} {out} DATA --task mortality")
+    next_step("amodal", "prepare", name, out, "DATA", "--task", "mortality")

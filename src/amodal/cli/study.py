@@ -180,8 +180,9 @@ def settings_by_method(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _show(outcome: Outcome, out: Path) -> None:
+    cells = "1 cell" if outcome.cells == 1 else f"{outcome.cells} cells"
     heading(
-        f"{outcome.cells} cells: {outcome.ran} run now, {outcome.skipped} finished before, "
+        f"{cells}: {outcome.ran} run now, {outcome.skipped} finished before, "
         f"{len(outcome.failed)} failed"
         + (f", {outcome.left} that failed before left alone." if outcome.left else ".")
     )
@@ -193,4 +194,4 @@ def _show(outcome: Outcome, out: Path) -> None:
         typer.echo(
             f"{rest}\n  Failed cells are tried again by the same call.".lstrip("\n"), err=True
         )
-    next_step(f"amodal report {out}")
+    next_step("amodal", "report", out)

@@ -190,7 +190,7 @@ def _show(model: Model, development: Dataset, *, out: Path, data: str) -> None:
         how = "the same rows, each by that member" if model.cross else "the rows set aside for it"
         typer.echo(f"Calibrated on {how}.")
     typer.echo(f"Stored in {out}.")
-    next_step(f"amodal evaluate {out} {data}")
+    next_step("amodal", "evaluate", out, data)
 
 
 def _show_members(model: Model) -> None:

@@ -85,7 +85,7 @@ def _show(found: Tuned) -> None:
         rows.append([told_spec(spec), str(len(trials)), *scores, told or "every trial failed"])
     columns = ["method", "trials", "defaults", "best", "settings"]
     table(columns, rows, right=("trials", "defaults", "best"))
-    next_step(f"amodal study ... --tuned {found.path}")
+    next_step("amodal", "study", "...", "--tuned", found.path)
 
 
 def _brief(value: object) -> str:

@@ -58,6 +58,8 @@ def prepare_easyvqa(raw: str | Path, out: str | Path) -> Dataset:
             rows["y"].append(answers.index(answer) if answer in answers else np.nan)
             rows["group"].append(f"{part}-{image}")
             rows["split"].append("test" if part == "test" else "")
+    if not rows["id"]:
+        raise DataError("easy-VQA has questions; both questions.json hold none; get them again")
     unknown = int(np.isnan(rows["y"]).sum())
     data = Dataset.from_arrays(
         {"question": rows["question"], "image": rows["image"]},

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from amodal.data.dataset import Dataset
-from amodal.data.media import UNREADABLE
+from amodal.data.media import UNREADABLE, place_of
 from amodal.data.store import save_dataset
 from amodal.errors import DataError, MediaError, SettingError, StorageError, unknown_name
 from amodal.media import REASONS, Source, UnreadableError, try_decode
@@ -223,8 +223,7 @@ class Media:
 def _refusal(
     modality: str, kind: str, rows: Sequence[int], source: str, bad: Mapping[str, str]
 ) -> MediaError:
-    others = f", as those of {len(rows) - 1} other rows" if len(rows) > 1 else ""
-    where = f"that of row {rows[0]} (counted from 0) of modality {modality!r}{others}"
+    where = place_of(rows[0], modality, others=len(rows) - 1)
     reason = bad[source]
     return MediaError(kind, reason, REASONS[reason], source=source, where=where)
 

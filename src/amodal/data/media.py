@@ -16,7 +16,7 @@ from amodal.media.decode import try_decode
 from amodal.media.source import REASONS, Source
 from amodal.values import MEDIA, Values
 
-__all__ = ["UNREADABLE", "check_media", "naming_rows"]
+__all__ = ["UNREADABLE", "check_media", "naming_rows", "place_of"]
 
 UNREADABLE = ("refuse", "lost")
 """What becomes of a row whose file cannot be decoded."""
@@ -90,19 +90,24 @@ def _noted(values: Values, outcomes: list) -> np.ndarray:
 def _refuse(data: Dataset, name: str, outcomes: list, bad: np.ndarray) -> None:
     row = int(np.flatnonzero(bad)[0])
     j = data.values[name].index[row]
-    reason, more = outcomes[j], int(bad.sum()) - 1
-    others = f", as those of {more} other rows" if more else ""
+    reason = outcomes[j]
     raise MediaError(
         data.modality(name).kind,
         reason,
         REASONS[reason],
         source=_texts(data.values[name])[j],
-        where=f"{_place(row, name)}{others}",
+        where=place_of(row, name, others=int(bad.sum()) - 1),
     )
 
 
-def _place(row: int, name: str) -> str:
-    return f"that of row {row} (counted from 0) of modality {name!r}"
+def place_of(row: int, name: str, *, others: int = 0) -> str:
+    """Whose file it is: the position of its row, the modality, and how many more are like it.
+
+    >>> place_of(3, "photo", others=1)
+    "that of row 3 (counted from 0) of modality 'photo' (and of 1 row more)"
+    """
+    more = f" (and of {others} row{'s' * (others > 1)} more)" if others else ""
+    return f"that of row {row} (counted from 0) of modality {name!r}{more}"
 
 
 @contextmanager
@@ -128,5 +133,5 @@ def naming_rows(data: Dataset) -> Iterator[None]:
                 which = [j for j, text in enumerate(_texts(values)) if text == error.source]
                 rows = np.flatnonzero(np.isin(values.index, which))
                 if len(rows):
-                    raise error.at(_place(int(rows[0]), m.name)) from None
+                    raise error.at(place_of(int(rows[0]), m.name)) from None
         raise

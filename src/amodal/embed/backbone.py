@@ -91,7 +91,7 @@ def read_backbone(source: str, kind: str) -> Backbone:
     found = kind_of(config)
     if found != kind:
         raise unreadable(source, f"it reads {found or 'something else'}, not {kind}", kind)
-    module, _ = read_model(source, kind, use_safetensors=True)
+    module, _ = read_model(source, kind)
     if kind == "text":
         tokenizer = read_tokenizer(source)
         most = longest(tokenizer, module.config)
@@ -158,10 +158,10 @@ def kind_of(config: Any) -> str:
     return "image" if hasattr(config, "num_channels") else ""
 
 
-def read_model(
-    source: str, kind: str = "text", *, use_safetensors: bool | None = None
-) -> tuple[nn.Module, set[str]]:
+def read_model(source: str, kind: str = "text") -> tuple[nn.Module, set[str]]:
     """The network in single precision, and the names of the weights that were there.
+
+    Weights are read as safetensors alone: older files are pickles.
 
     Raises:
         SettingError: it cannot be read, lacks weights, or is no encoder alone.
@@ -173,7 +173,7 @@ def read_model(
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
-            use_safetensors=use_safetensors,
+            use_safetensors=True,
         )
     except _FAILURES as error:
         raise unreadable(source, _told(error), kind) from None

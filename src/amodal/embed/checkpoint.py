@@ -29,8 +29,8 @@ class TextCheckpoint:
 
     A text is cut into windows of `max_tokens` tokens, special tokens included, of which the first
     `windows` are read; the mean is over all tokens of all windows, special ones left out where the
-    text has others. Weights are read as safetensors, or as tensors alone from older files; code
-    that comes with a checkpoint is not run.
+    text has others. Weights are read as safetensors alone; code that comes with a checkpoint is
+    not run.
 
     Args:
         source: a folder that transformers saved, or an id of the Hugging Face hub.

@@ -24,6 +24,8 @@ __all__ = ["SIZE", "axis_limits", "curve_panels", "end_labels", "perfect_ece", "
 
 SIZE = (4.7, 3.35)
 _LABELS = 0.30  # share of the width that the labels at the right take
+_LINE = 76  # characters that fit into a line above a figure
+_TWO = {"max_lines": 2, "placeholder": "\N{HORIZONTAL ELLIPSIS}"}
 
 
 def spread(
@@ -158,7 +160,13 @@ def _panel(
 def title(figure: Figure, first: str, second: str) -> None:
     """Two lines at the top left: what, and under which loss."""
     figure.text(0.012, 0.955, first, fontsize=10, fontweight="bold", color=INK, va="center")
-    figure.text(0.012, 0.885, second, fontsize=8, color=GREY, va="center")
+    told = {"color": GREY, "va": "center"}
+    if len(second) <= _LINE:
+        figure.text(0.012, 0.885, second, fontsize=8, **told)
+        return
+    lines = textwrap.wrap(second, _LINE, **_TWO)
+    for y, line in zip((0.9, 0.857), lines, strict=False):
+        figure.text(0.012, y, line, fontsize=7.2, **told)
 
 
 def _chance(pool: Pool, mechanism: str) -> dict[float, float]:
@@ -220,7 +228,7 @@ def end_labels(
     """
     bottom, top = axes.get_ylim()
     ends = {m: min(max((y - bottom) / (top - bottom), 0.0), 1.0) for m, y in lasts.items()}
-    names = {m: textwrap.wrap(style[m].name, 21)[:2] for m in lasts}
+    names = {m: textwrap.wrap(style[m].name, 19, **_TWO) for m in lasts}
     methods = sorted(lasts, key=lambda m: ends[m])
     rows = [k for m in methods for k in [m] * len(names[m])]
     places = spread([ends[m] for m in rows], 0.052)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -155,14 +155,14 @@ def mechanism_name(spec: str) -> str:
     'lost completely at random (MCAR)'
     >>> mechanism_name("mnar:odds_ratio=5")
     'lost by their own values (MNAR), odds ratio 5'
+    >>> mechanism_name("mcar:rates=labs=0.7/notes=0")
+    'lost completely at random (MCAR), rates labs 0.7 / notes 0'
     """
     told = []
     for part in spec.split("+"):
         name, settings = parse_method(part)
         known = _MECHANISMS.get(name.replace("_", "-"), name.replace("-", " "))
-        told.append(
-            ", ".join([known, *(f"{k.replace('_', ' ')} {v}" for k, v in settings.items())])
-        )
+        told.append(", ".join([known, *_settings(settings)]))
     return "; with ".join(told)
 
 
@@ -170,17 +170,28 @@ def short_mechanism(spec: str) -> str:
     """A mechanism in a table's head.
 
     >>> short_mechanism("mnar-severity:odds_ratio=5")
-    'MNAR-severity odds_ratio=5'
+    'MNAR-severity (odds ratio 5)'
     >>> short_mechanism("mcar+noise:severity=2")
-    'MCAR + noise severity=2'
+    'MCAR + noise (severity 2)'
     """
     told = []
     for part in spec.split("+"):
-        name, _, settings = part.partition(":")
+        name, settings = parse_method(part)
         head, dash, tail = name.replace("_", "-").partition("-")
         head = head.upper() if head in _LETTERS else head
-        told.append((head + dash + tail + " " + settings.replace(":", " ")).strip())
+        own = f" ({', '.join(_settings(settings))})" if settings else ""
+        told.append(head + dash + tail + own)
     return " + ".join(told)
+
+
+def _settings(settings: Mapping[str, Any]) -> list[str]:
+    """Settings of a shift in words: a number behind them is then no part of the last one."""
+    told = []
+    for key, value in settings.items():
+        if key == "rates":
+            value = " / ".join(str(value).replace("=", " ").split("/"))
+        told.append(f"{key.replace('_', ' ')} {value}")
+    return told
 
 
 def file_name(spec: str) -> str:

@@ -110,13 +110,14 @@ class Plan:
         self._set("rates", tuple(sorted(set(rates))))
         risks = [check_fraction("a threshold", t) for t in _many(self.thresholds)]
         self._set("thresholds", tuple(sorted(set(risks))))
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else _many(self.seeds)
-        self._set("seeds", tuple(_whole("a seed", s, 0) for s in seeds))
+        if isinstance(seeds := self.seeds, int):
+            seeds = range(_whole("the number of seeds", seeds, 1))
+        self._set("seeds", tuple(_whole("a seed", s, 0) for s in _many(seeds)))
         self._set("folds", _whole("the number of folds", self.folds, 0))
         self._set("replicates", _whole("the number of replicates", self.replicates, 1))
         self._set("jobs", _whole("the number of jobs", self.jobs, 1))
-        self._set("keep_one", bool(self.keep_one))
-        self._set("probe", bool(self.probe))
+        for name in ("keep_one", "probe"):
+            self._set(name, _truth(name, getattr(self, name)))
         hidden = check_fraction("the share of hidden labels", self.hidden_labels)
         self._set("hidden_labels", hidden)
         self._set("margin", check_fraction("a non-inferiority margin", self.margin))
@@ -139,6 +140,10 @@ class Plan:
             raise SettingError("a rate above 0 needs a mechanism; got none; name one (mcar)")
         if not all(0 < t < 1 for t in self.thresholds):
             raise SettingError("a threshold lies between 0 and 1, without the ends; change it")
+        if self.hidden_labels == 1:
+            raise SettingError(
+                "some labels must stay known; got a share of hidden labels of 1; lower it"
+            )
         if self.absent_at not in ABSENT_AT:
             raise unknown_name("absent_at", self.absent_at, ABSENT_AT)
         for spec in (*self.focus, *filter(None, [self.reference])):
@@ -216,6 +221,13 @@ def _whole(what: str, value: Any, least: int) -> int:
             f"{what} must be a whole number of at least {least}; got {value!r}; change it"
         )
     return number
+
+
+def _truth(what: str, value: Any) -> bool:
+    """``bool("no")`` is true, so a text is refused."""
+    if value not in (True, False):
+        raise SettingError(f"{what} of a study is true or false; got {value!r}; change it")
+    return bool(value)
 
 
 def _table(key: str, value: Any) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from amodal.errors import AmodalError
+from amodal.errors import AmodalError, StorageError
 from amodal.metrics import score
 from amodal.settings import keyed, told_spec
 from amodal.study.cells import Evaluation, Fit, Job
@@ -20,6 +20,7 @@ from amodal.study.predictions import Predicted, write_predictions
 
 __all__ = [
     "FORMAT",
+    "check_format",
     "clear_failure",
     "failure_line",
     "failure_path",
@@ -29,6 +30,32 @@ __all__ = [
 ]
 
 FORMAT = {"format": "amodal-study", "version": 1}
+
+
+def check_format(facts: Mapping[str, Any], where: str, *, advice: str, kind: str = "study") -> None:
+    """Refuses what another version of this package wrote.
+
+    Args:
+        facts: what a file of a study holds.
+        where: the folder or the file.
+        advice: what to do.
+        kind: "study", or "evaluation" for a file of one.
+
+    Raises:
+        StorageError: the format or its version is another one.
+
+    >>> check_format(FORMAT | {"version": 9}, "my-study", advice="choose another folder")
+    Traceback (most recent call last):
+    amodal.errors.StorageError: the format of a study is amodal-study version 1; my-study has
+    amodal-study 9; choose another folder
+    """
+    known = ("amodal-" + kind, FORMAT["version"])
+    found = (facts.get("format"), facts.get("version"))
+    if found != known:
+        raise StorageError(
+            f"the format of a study is {known[0]} version {known[1]}; {where} has {found[0]} "
+            f"{found[1]}; {advice}"
+        )
 
 
 def write_head(

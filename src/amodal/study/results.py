@@ -14,12 +14,16 @@ from amodal.metrics import METRICS, Interval, score, select
 from amodal.study.files import read_json
 from amodal.study.plan import NONE, Plan
 from amodal.study.predictions import Predicted, read_predictions
+from amodal.study.records import check_format
 from amodal.types import Task
 
 __all__ = ["OWN", "At", "Cell", "Results", "read_results"]
 
 OWN = ("aum", "imro")
 """Methods that are this package's own subject; all others are what they are compared with."""
+
+
+_OTHER = "run the study anew, into another folder"
 
 
 class At(NamedTuple):
@@ -245,9 +249,12 @@ def read_results(folder: str | Path) -> Results:
             "run `amodal study` with it as --out"
         )
     head = read_json(folder / "study.json", "the head of a study")
+    check_format(head, str(folder), advice=_OTHER)
     plan, data = Plan.from_json(head["plan"]), head["data"]
     every = [read_json(p, "an evaluation") for p in sorted(folder.glob("evaluations/*.json"))]
     every = [r for r in every if "error" not in r]
+    for record in every:
+        check_format(record, f"evaluation {record.get('id')}", advice=_OTHER, kind="evaluation")
     kept = [r for r in every if _belongs(r, plan, head)]
     labels = _labels(kept)
     cells = [Cell(folder, r, labels[r["id"]]) for r in kept]

@@ -31,7 +31,7 @@ from amodal.errors import SettingError, StorageError, unknown_name
 from amodal.methods import get_method
 from amodal.metrics import select
 from amodal.model import Model
-from amodal.settings import parse_method, resolve_settings
+from amodal.settings import parse_method
 from amodal.shifts import NoShift, Shift, drawable, parse_shift
 from amodal.study.cells import Job, Pattern, expand, merge_settings, points
 from amodal.study.cohort import cohort_columns, write_cohort
@@ -40,7 +40,7 @@ from amodal.study.engines import RETURNED, backend, check_engine
 from amodal.study.files import read_json, sweep_stale
 from amodal.study.lock import locked
 from amodal.study.plan import Plan
-from amodal.study.records import FORMAT, failure_path, write_head
+from amodal.study.records import check_format, failure_path, write_head
 from amodal.study.work import Done, pattern_path, probe_path, run_job
 
 __all__ = ["RERUN", "Outcome", "Progress", "absence_shift", "check_plan", "run_study"]
@@ -173,11 +173,7 @@ def _open_folder(folder: Path) -> Path:
     known = folder / "study.json"
     if known.exists():
         facts = read_json(known, "the head of a study")
-        if {k: facts.get(k) for k in FORMAT} != FORMAT:
-            raise StorageError(
-                f"a study has format {FORMAT['format']} version {FORMAT['version']}; found "
-                f"{facts.get('format')} {facts.get('version')}; choose another folder"
-            )
+        check_format(facts, str(folder), advice="choose another folder")
     elif folder.exists() and any(not p.name.startswith(".lock") for p in folder.iterdir()):
         raise StorageError(
             f"a study needs a folder of its own; {folder} holds other files and no study.json; "
@@ -205,6 +201,8 @@ def check_plan(plan: Plan, data: Any) -> dict[str, tuple[str, dict[str, Any]]]:
             )
     cohort_columns(plan, data)
     found = {spec: _settings(plan, spec) for spec in plan.methods}
+    for name, settings in found.values():
+        Model(name, **settings).check(data.task)
     for key in plan.settings:
         known = ["*", "neural", "classic", *plan.methods, *(n for n, _ in found.values())]
         if key not in known:
@@ -223,8 +221,6 @@ def _settings(plan: Plan, spec: str) -> tuple[str, dict[str, Any]]:
     settings = merge_settings(plan, spec, name=name, family=family, own=own)
     if {"seed", "method"} & set(settings):
         raise SettingError("a study sets method and seed by itself; the settings name one; drop it")
-    known = Model().get_params()
-    resolve_settings(method, {k: v for k, v in settings.items() if k not in known})
     return name, settings
 
 

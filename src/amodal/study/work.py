@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from amodal.data.dataset import Dataset
 from amodal.data.splits import assign_splits, folds
+from amodal.errors import AmodalError, CheckpointError
 from amodal.methods import get_method
 from amodal.model import Model, load
 from amodal.settings import told_spec
@@ -154,7 +155,7 @@ def one_thread() -> Iterator[None]:
 def _fitted(folder: Path, fit: Fit, development: Dataset, *, data: Dataset) -> Model:
     where = folder / "fits" / fit.id
     if where.exists():
-        return load(where)
+        return _stored(where)
     development, shift = under(_kept(folder, fit.trained), development, data=data)
     if fit.hidden:
         development = hide_labels(development, fit.hidden, seed=fit.seed)
@@ -175,6 +176,17 @@ def _fitted(folder: Path, fit: Fit, development: Dataset, *, data: Dataset) -> M
 
     put_folder(where, write)
     return model
+
+
+def _stored(where: Path) -> Model:
+    """A fit of an earlier run. One that cannot be read is not overwritten: it may be needed."""
+    try:
+        return load(where)
+    except AmodalError as error:
+        raise CheckpointError(
+            f"fits of an earlier run are read again; {where.name} cannot be ({error}); delete that "
+            "folder in fits, and run the study again"
+        ) from error
 
 
 def _evaluated(
