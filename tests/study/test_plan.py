@@ -65,6 +65,15 @@ def test_single_values_stand_for_themselves():
         ({"focus": ("aum",)}, "unknown method of the study 'aum'"),
         ({"reference": "meen"}, "did you mean 'mean'"),
         ({"settings": {"mean": 3}}, "settings of a study are a table per method"),
+        (
+            {"mechanisms": ("mcar:rate=0.2",)},
+            "'mcar:rate=0.2' states its own; take it out and write",
+        ),
+        (
+            {"mechanisms": ("mcar+noise:seed=1",)},
+            "the seed of a mechanism is that of a study's cells",
+        ),
+        ({"seeds": 10**8}, "a study has at most 10000 seeds; got 100000000"),
         ({"methods": ("mean:width",)}, "written name:key=value"),
     ],
 )

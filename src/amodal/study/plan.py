@@ -18,6 +18,7 @@ ABSENT_AT = ("test", "training", "both")
 """Where modalities are lost: at test only (fit once), at training only, or at both alike."""
 NONE = "none"
 """Name of the mechanism of a cell at rate 0."""
+_MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,13 @@ class Plan:
         risks = [check_fraction("a threshold", t) for t in _many(self.thresholds)]
         self._set("thresholds", tuple(sorted(set(risks))))
         if isinstance(seeds := self.seeds, int):
-            seeds = range(_whole("the number of seeds", seeds, 1))
+            seeds = _whole("the number of seeds", seeds, 1)
+            if seeds > _MOST_SEEDS:
+                raise SettingError(
+                    f"a study has at most {_MOST_SEEDS} seeds; got {seeds}; to name one, write "
+                    f"[{seeds}]"
+                )
+            seeds = range(seeds)
         self._set("seeds", tuple(_whole("a seed", s, 0) for s in _many(seeds)))
         self._set("folds", _whole("the number of folds", self.folds, 0))
         self._set("replicates", _whole("the number of replicates", self.replicates, 1))
@@ -149,8 +156,10 @@ class Plan:
         for spec in (*self.focus, *filter(None, [self.reference])):
             if spec not in self.methods:
                 raise unknown_name("method of the study", spec, self.methods)
-        for spec in (*self.methods, *(p for m in self.mechanisms for p in m.split("+"))):
+        for spec in self.methods:
             parse_method(spec)
+        for mechanism in self.mechanisms:
+            _no_rate_of_its_own(mechanism)
 
     def __hash__(self) -> int:
         return hash((self.data, self.methods, self.rates, self.mechanisms, self.seeds, self.folds))
@@ -237,3 +246,16 @@ def _table(key: str, value: Any) -> Mapping[str, Any]:
             f"got {value!r}{f' for {key!r}' if key else ''}; write them so"
         )
     return value
+
+
+def _no_rate_of_its_own(mechanism: str) -> None:
+    """Beside a loss noise may state one: it is the loss that takes the rate of a cell."""
+    parts = [parse_method(part)[1] for part in mechanism.split("+")]
+    stated = {"seed" for part in parts if "seed" in part}
+    if len(parts) == 1 and "rate" in parts[0]:
+        stated.add("rate")
+    for key in sorted(stated):
+        raise SettingError(
+            f"the {key} of a mechanism is that of a study's cells; {mechanism!r} states its own; "
+            f"take it out and write {key}s = [...]"
+        )
