@@ -85,7 +85,7 @@ def test_failed_cells_are_told(call, data, tmp_path, monkeypatch):
     words = ["--methods", "mean", "--absent", "0", "--out", tmp_path / "s", *FAST]
     result = call("study", data, *words)
     assert (result.code, result.bug) == (1, None)
-    assert "1 cells: 0 run now, 0 finished before, 1 failed." in result.out
+    assert "1 cell: 0 run now, 0 finished before, 1 failed." in result.out
     assert "no luck" in result.err
     assert "Traceback" not in result.err
     report = call("report", tmp_path / "s")
@@ -134,7 +134,7 @@ def test_a_study_file_and_options_that_win_over_it(call, refused, data, tmp_path
     told = [plan[k] for k in ("data", "methods", "rates", "margin", "replicates", "seeds")]
     assert told == [str(data), ["pattern"], [0.0], 0.02, 20, [0]]
     again = call("study", *words, "--rerun", "all")
-    assert "1 cells: 1 run now, 0 finished before" in again.out
+    assert "1 cell: 1 run now, 0 finished before" in again.out
     out = ["--out", tmp_path / "t"]
     assert "did you mean 'missing'" in refused("study", file, *out, "--rerun", "missin")
     assert "between 0 and 1" in refused("study", file, *out, "--margin", "-1")
