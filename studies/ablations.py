@@ -7,9 +7,11 @@ writes, and prints Markdown. Means over rates are left out.
 from __future__ import annotations
 
 import sys
+from operator import itemgetter
 from pathlib import Path
 
-from to_markdown import interval, number, read, table
+import to_markdown
+from to_markdown import number, read, table, tables_of
 
 Rows = list[dict[str, str]]
 
@@ -30,12 +32,9 @@ def code(method: str) -> str:
 
 def values(rows: Rows, metric: str, mechanism: str) -> str:
     """Methods against rates of one mechanism; nothing lost is the first."""
-    rows = [r for r in rows if r["metric"] == metric and r["mechanism"] in ("none", mechanism)]
-    rates = list(dict.fromkeys(r["rate"] for r in rows if r["rate"]))
-    methods = list(dict.fromkeys(r["method"] for r in rows))
-    found = {(r["method"], r["rate"]): interval(r) for r in rows}
-    body = [[code(m), *(found.get((m, rate), "") for rate in rates)] for m in methods]
-    return table([metric.replace("_", " "), *rates], body)
+    rows = [r for r in rows if r["rate"] and r["mechanism"] in ("none", mechanism)]
+    corner = metric.replace("_", " ")
+    return to_markdown.values(rows, metric, corner=corner, method=code, at=itemgetter("rate"))
 
 
 def diagnostics(rows: Rows) -> str:
@@ -50,12 +49,8 @@ def diagnostics(rows: Rows) -> str:
 
 def main(studies: list[str]) -> None:
     for study in studies:
-        tables = Path(study) / "report" / "tables"
+        tables = tables_of(study)
         pooled = read(tables / "pooled.csv")
-        if not pooled:
-            sys.exit(
-                f"tables come with a study's report; {study} has none; run amodal report {study}"
-            )
         mechanisms = [k for k in dict.fromkeys(r["mechanism"] for r in pooled) if k in MECHANISMS]
         print(f"## {Path(study).name}\n")
         for mechanism in mechanisms:

@@ -111,7 +111,7 @@ def measure(spec: str, rows: tuple[Dataset, Dataset], out: Path) -> list[list[st
     if spec == "question alone":
         spec, development = "concat", development.select(["question"])
         test = test.select(["question"])
-    model, seconds = fitted(f"{spec}:{SETTINGS}", development, folder)
+    model, seconds = fitted(spec, development, folder, settings=SETTINGS)
     views = {"": test}
     if len(test.names) > 1:
         for k, lost in enumerate(test.names):

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from to_markdown import interval, number, point, read, table
+from to_markdown import interval, number, point, read, table, tables_of
 
 from amodal.analysis.ranks import Ranking, rank_methods
 
@@ -32,7 +32,7 @@ class Study:
     """The tables of a study's report that are read here."""
 
     def __init__(self, folder: str) -> None:
-        tables = Path(folder) / "report" / "tables"
+        tables = tables_of(folder)
         facts = json.loads((Path(folder) / "study.json").read_text())["plan"]
         self.name = Path(folder).name.removesuffix("-study")
         self.metric, self.reference = facts["metrics"][0], facts["reference"]
@@ -44,7 +44,9 @@ class Study:
             if (r["metric"], r["method"]) == (self.metric, self.reference)
         ]
         if not self.against:
-            sys.exit(f"tables come with a study's report; {folder} has none; run amodal report")
+            sys.exit(
+                f"{self.reference} is compared with no baseline in {folder}; name one as a method"
+            )
 
     def means(self) -> dict[str, float]:
         """Method -> the mean over the points, by its plain name; the reference is `aum` itself."""

@@ -14,14 +14,15 @@ __all__ = ["fitted"]
 def fitted(spec: str, rows: Dataset, folder: Path, *, settings: str = "") -> tuple[Model, str]:
     """The model, and for how many seconds of one CPU it was trained; what lies in `folder` stays.
 
+    Seconds are "" of a training that was begun by an earlier call and ended by a later one.
+
     `settings` are those of every method of a study; what `spec` says goes before.
     """
-    told = folder / "seconds.txt"
-    begin = time.process_time()
+    told, new, begin = folder / "seconds.txt", not folder.exists(), time.process_time()
     model = make_model(joined(spec, settings)).fit(rows, folder=folder)
-    if not told.exists():
+    if new:
         told.write_text(f"{time.process_time() - begin:.0f}", encoding="utf-8")
-    return model, told.read_text(encoding="utf-8")
+    return model, told.read_text(encoding="utf-8") if told.exists() else ""
 
 
 def joined(spec: str, settings: str) -> str:

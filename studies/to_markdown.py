@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,14 @@ def read(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def tables_of(study: str) -> Path:
+    """The folder of tables in a study's report; ends the script where there is none."""
+    tables = Path(study) / "report" / "tables"
+    if not read(tables / "pooled.csv"):
+        sys.exit(f"tables come with a study's report; {study} has none; run amodal report {study}")
+    return tables
 
 
 def number(x: float) -> str:
@@ -67,14 +76,21 @@ def point(row: dict[str, str]) -> str:
     return rate if plain else f"{rate} {row['mechanism']}"
 
 
-def values(rows: list[dict[str, str]], metric: str) -> str:
-    """Methods against rates."""
+def values(
+    rows: list[dict[str, str]],
+    metric: str,
+    *,
+    corner: str = "method",
+    method: Callable[[str], str] = str,
+    at: Callable[[dict[str, str]], str] = point,
+) -> str:
+    """Methods against rates; `corner` heads the methods, `method` and `at` write both."""
     rows = [r for r in rows if r["metric"] == metric]
-    points = list(dict.fromkeys(point(r) for r in rows))
+    points = list(dict.fromkeys(at(r) for r in rows))
     methods = list(dict.fromkeys(r["method"] for r in rows))
-    found = {(r["method"], point(r)): interval(r) for r in rows}
-    body = [[m, *(found.get((m, p), "") for p in points)] for m in methods]
-    return table(["method", *points], body)
+    found = {(r["method"], at(r)): interval(r) for r in rows}
+    body = [[method(m), *(found.get((m, p), "") for p in points)] for m in methods]
+    return table([corner, *points], body)
 
 
 def differences(rows: list[dict[str, str]], metric: str) -> str:
@@ -88,10 +104,8 @@ def differences(rows: list[dict[str, str]], metric: str) -> str:
 
 
 def main(study: str, *metrics: str) -> None:
-    tables = Path(study) / "report" / "tables"
+    tables = tables_of(study)
     pooled = read(tables / "pooled.csv")
-    if not pooled:
-        sys.exit(f"tables come with a study's report; {study} has none; run amodal report {study}")
     against = read(tables / "against_best_baseline.csv")
     known = {r["metric"] for r in pooled}
     for metric in metrics or METRICS:
