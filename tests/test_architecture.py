@@ -16,7 +16,17 @@ METHODS = BASE | {"batch", "nn", "encoders", "methods", "space"}
 MODEL = (
     METHODS
     | DATA
-    | {"metrics", "training", "posthoc", "shifts", "settings", "member", "ensemble", "model"}
+    | {
+        "metrics",
+        "training",
+        "stored",
+        "posthoc",
+        "shifts",
+        "settings",
+        "member",
+        "ensemble",
+        "model",
+    }
 )
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -25,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "vocabulary": {"errors"},
     "space": {"errors"},
     "checks": BASE,
+    "stored": {"errors"},
     "media": BASE,
     "batch": BASE,
     "metrics": {"errors", "vocabulary"},
@@ -36,13 +47,13 @@ ALLOWED: dict[str, set[str]] = {
     "embed": DATA | {"media"},
     "encoders": BASE | {"batch", "nn", "embed", "media"},  # embed: names of codes, checkpoints
     "methods": METHODS | {"data", "metrics"},  # data and metrics: in the classic methods alone
-    "training": BASE | {"batch", "methods", "metrics", "encoders", "media"},
+    "training": BASE | {"batch", "methods", "metrics", "encoders", "media", "stored"},
     "posthoc": BASE | {"batch", "metrics"},
     "settings": {"errors", "encoders", "methods", "training"},  # methods: settings of decoders
     "ensemble": BASE | {"batch", "nn"},
     "member": MODEL - {"model"},
     "held_out": MODEL - {"model"},
-    "model_files": {"errors", "member", "training"},
+    "model_files": {"errors", "member", "stored"},
     "model": MODEL | {"held_out", "model_files"},
     "disclosure": set(),
     "evaluation": MODEL,

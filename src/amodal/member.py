@@ -22,9 +22,9 @@ from amodal.methods import get_method
 from amodal.methods.base_rates import base_params
 from amodal.nn.thinning import thinned
 from amodal.settings import MethodSettings, method_of, resolve_settings, told
+from amodal.stored import Described, write_atomic
 from amodal.training import Epoch, History, device_of, fit, predict_batches
 from amodal.training.checkpoint import clear_checkpoint
-from amodal.training.stored import Described, write_atomic
 
 __all__ = ["Member", "fit_member", "load_member"]
 

@@ -16,7 +16,7 @@ import torch
 import amodal
 from amodal.errors import StorageError
 from amodal.member import Member
-from amodal.training.stored import Described, write_atomic
+from amodal.stored import Described, write_atomic
 
 __all__ = ["described", "versions", "write_model"]
 

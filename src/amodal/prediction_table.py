@@ -12,7 +12,7 @@ import numpy as np
 
 from amodal.data.dataset import Dataset
 from amodal.errors import SettingError, StorageError
-from amodal.training.stored import write_atomic
+from amodal.stored import write_atomic
 from amodal.types import LOST
 
 if TYPE_CHECKING:

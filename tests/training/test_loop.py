@@ -13,12 +13,12 @@ from amodal.data.tensors import to_batch
 from amodal.encoders import EncoderSettings
 from amodal.errors import CheckpointError, DataError, SettingError, StorageError
 from amodal.methods.aum import AUM
+from amodal.stored import write_atomic
 from amodal.testing import made_up
 from amodal.training import TrainSettings, fit, loop
 from amodal.training import checkpoint as ck
 from amodal.training.loss_draws import lose_at_random
 from amodal.training.run import Run
-from amodal.training.stored import write_atomic
 
 ENCODER = EncoderSettings(width=8, depth=1, heads=2, dropout=0.1)
 

@@ -110,8 +110,13 @@ def _brief(column: str, value: Any) -> str:
 
 def inventory(what: str) -> list[dict[str, Any]]:
     """One dict per method, data set, encoder, shift or metric, in the order of their registers."""
-    made = {"methods": _methods, "data": _data, "encoders": _encoders, "shifts": _shifts}
-    return (made | {"metrics": _metrics})[what]()
+    return {
+        "methods": _methods,
+        "data": _data,
+        "encoders": _encoders,
+        "shifts": _shifts,
+        "metrics": _metrics,
+    }[what]()
 
 
 def _methods() -> list[dict[str, Any]]:

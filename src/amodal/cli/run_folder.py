@@ -202,7 +202,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    from amodal.training.stored import write_atomic
+    from amodal.stored import write_atomic
 
     write_atomic(path, (json.dumps(value, indent=1) + "\n").encode())
 

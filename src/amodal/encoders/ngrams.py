@@ -93,9 +93,8 @@ class NGrams(nn.Module):
         if before is None:
             return token
         before = before.roll(1)
-        before[offsets[:-1][offsets[:-1] < len(before)]] = (
-            0  # what begins a text follows on nothing
-        )
+        begins = offsets[:-1]
+        before[begins[begins < len(before)]] = 0  # what begins a text follows on nothing
         return torch.where(before > 0, before * self.tokens + token, -1)
 
     def places(

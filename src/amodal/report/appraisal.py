@@ -9,7 +9,7 @@ from typing import Any
 from amodal.analysis.calibrations import ALL
 from amodal.analysis.usefulness import ends_of_study
 from amodal.metrics import METRICS
-from amodal.report.content import Entry, Grid
+from amodal.report.content import Entry, Grid, method_entry
 from amodal.report.style import method_name, point_name
 from amodal.report.words import number
 from amodal.study.results import At, Results
@@ -88,10 +88,9 @@ def calibration_grid(results: Results, rows: Rows) -> Grid:
     body = []
     for method, mechanism, rate, part in _ordered(kept, "method", "mechanism", "rate", "rows"):
         at = At(mechanism, rate)
-        look = "focus" if method in results.focus else ""
         cells = [_entry(found.get((method, at, part, m))) for m in measures]
         where = point_name(at).replace(" ", "\N{NO-BREAK SPACE}")
-        body.append([Entry(method_name(method), look=look), where, part, *cells])
+        body.append([method_entry(results, method), where, part, *cells])
     body.sort(key=lambda row: row[2] != ALL)
     return Grid(["Method", "Loss", "Rows", *map(_title, measures)], body, texts=3)
 
@@ -105,9 +104,8 @@ def alert_grid(results: Results, rows: Rows) -> Grid:
     body = []
     for method, mechanism, rate, risk in _ordered(kept, "method", "mechanism", "rate", "threshold"):
         at = At(mechanism, rate)
-        look = "focus" if method in results.focus else ""
         cells = [_entry(found.get((method, at, risk, m))) for m in measures]
-        body.append([Entry(method_name(method), look=look), point_name(at), f"{risk:g}", *cells])
+        body.append([method_entry(results, method), point_name(at), f"{risk:g}", *cells])
     return Grid(["Method", "Loss", "Threshold", *map(_title, measures)], body, texts=3)
 
 

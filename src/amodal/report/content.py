@@ -26,6 +26,7 @@ __all__ = [
     "data_name",
     "diagnostic_grid",
     "difference_grid",
+    "method_entry",
     "method_grid",
     "paired_grid",
     "rate_grid",
@@ -104,7 +105,7 @@ def value_grid(pool: Pool, metric: str) -> Grid:
     best = {at: best_method(pool, metric, at=at, methods=results.methods) for at in ranked}
     rows: list[list[Entry]] = []
     for method in results.methods:
-        row = [Entry(method_name(method), look="focus" if method in results.focus else "")]
+        row = [method_entry(results, method)]
         for at in points:
             if (method, at) not in found:
                 row.append(Entry("n/a", look="faint"))
@@ -226,10 +227,13 @@ def method_grid(results: Results) -> Grid:
             paper = about["reference"]
         settings = ", ".join(f"{k} = {v}" for k, v in about["settings"].items()) or "defaults"
         role = "in focus" if method in results.focus else "baseline"
-        look = "focus" if method in results.focus else ""
-        name = Entry(method_name(method), look=look)
-        rows.append([name, about["title"], role, settings, paper or "n/a"])
+        rows.append([method_entry(results, method), about["title"], role, settings, paper or "n/a"])
     return Grid(["Method", "Title", "Role", "Settings", "Source"], rows, texts=5)
+
+
+def method_entry(results: Results, method: str) -> Entry:
+    """The name of a method, marked where it is in focus."""
+    return Entry(method_name(method), look="focus" if method in results.focus else "")
 
 
 def data_name(results: Results) -> str:

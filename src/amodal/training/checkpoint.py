@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from amodal.training.stored import Described, write_atomic
+from amodal.stored import Described, write_atomic
 
 __all__ = ["clear_checkpoint", "load_checkpoint", "save_checkpoint"]
 

@@ -16,10 +16,10 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from amodal.batch import Batch
 from amodal.errors import SettingError
 from amodal.methods.base import NeuralMethod
+from amodal.stored import write_atomic
 from amodal.training.feed import feed, part_size
 from amodal.training.run import Epoch, History, Run, predict_batches, seed_of
 from amodal.training.settings import TrainSettings
-from amodal.training.stored import write_atomic
 
 __all__ = ["device_of", "fit"]
 
