@@ -11,7 +11,8 @@ __all__ = ["ODDNESS", "Oddness"]
 ODDNESS = 4
 """Numbers that `Oddness` gives."""
 
-_WIDEST = 512  # more columns than this are mixed at random into as many
+_WIDEST = 512
+_ROWS = 5  # training rows to a column
 _SAMPLE = 20_000
 _SHARES = (0.5, 0.9)
 _FLOOR = 1e-3
@@ -27,6 +28,9 @@ class Oddness(nn.Module):
     long before it shows elsewhere: it goes in all directions, and columns that tell the same do not.
     The fourth number is the share of columns that are known.
 
+    More columns than 512, or than a fifth of the training rows, are mixed at random into as many:
+    beside few rows, directions fit those rows, and any other row would look odd.
+
     Args:
         columns: number f; 0 gives zeros.
 
@@ -35,7 +39,7 @@ class Oddness(nn.Module):
     Reference: the statistics T^2 and Q of Jackson and Mudholkar, Technometrics 1979, by bands.
 
     >>> odd = Oddness(2)
-    >>> odd.fit(torch.tensor([[-1.0, -1.1], [1.0, 1.1], [2.0, 1.9], [-2.0, -1.9]]))
+    >>> odd.fit(torch.tensor([[-1.0, -1.1], [1.0, 1.1], [2.0, 1.9], [-2.0, -1.9]]).repeat(3, 1))
     >>> usual, unusual = odd(torch.tensor([[1.0, 1.0], [1.0, -1.0]]))[:, 2].tolist()
     >>> unusual > usual + 2
     True
@@ -62,9 +66,10 @@ class Oddness(nn.Module):
         scale = (centred.square().sum(0) / count).sqrt()
         scale = torch.where(scale > 1e-6, scale, 1.0)
         z, mix = centred / scale, torch.eye(x.shape[1], dtype=x.dtype)
-        if x.shape[1] > _WIDEST:
+        kept = min(x.shape[1], _WIDEST, max(1, len(x) // _ROWS))
+        if kept < x.shape[1]:
             source = torch.Generator().manual_seed(0)
-            mix = torch.randn(x.shape[1], _WIDEST, generator=source, dtype=x.dtype) / _WIDEST**0.5
+            mix = torch.randn(x.shape[1], kept, generator=source, dtype=x.dtype) / kept**0.5
             z = z @ mix
         size, directions = torch.linalg.eigh(z.T @ z / len(z))
         size, directions = size.flip(0).clamp_min(0), directions.flip(1)
@@ -74,8 +79,8 @@ class Oddness(nn.Module):
         member = nn.functional.one_hot(band, len(_SHARES) + 1).to(x.dtype)
         self.mean.copy_(mean)
         self.scale.copy_(scale)
-        self.basis.copy_(mix @ (directions / size.clamp_min(floor).sqrt()))
-        self.bands.copy_(member / member.sum(0).clamp_min(1))
+        self.basis.zero_()[:, :kept] = mix @ (directions / size.clamp_min(floor).sqrt())
+        self.bands.zero_()[:kept] = member / member.sum(0).clamp_min(1)
 
     def forward(self, x: Float[Tensor, "v f"]) -> Float[Tensor, "v 4"]:
         if not x.shape[1]:
