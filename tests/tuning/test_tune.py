@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from amodal.methods import METHODS, get_method
 from amodal.settings import resolve_settings
 from amodal.space import Choice, Range, size_of
 from amodal.study import Plan
+from amodal.study.tuned import with_tuned
 from amodal.tuning import Budget, tune
 from amodal.tuning import run as runs
 from amodal.tuning.run import _space
-from amodal.tuning.trial import rows_of
+from amodal.tuning.trial import rows_of, score_of
 
 pytest.importorskip("optuna")
 
@@ -204,16 +206,65 @@ def test_test_rows_are_never_read(tmp_path):
 
 def test_rows_of_a_search():
     data = make_rows()
-    rows = rows_of(Plan("x", ("mean",), rates=(0, 0.5), mechanisms=("mcar", "mnar")), data)
-    assert [name for name, _ in rows.held] == ["as they are", "mcar0.5", "mnar0.5"]
-    held, fitted = rows.held[0][1], rows.fit
+    plan = Plan("x", ("mean",), rates=(0, 0.5), mechanisms=("mcar", "mnar"))
+    (part,) = rows_of(plan, data).parts
+    assert [name for name, _ in part.held] == ["as they are", "mcar0.5", "mnar0.5"]
+    held, fitted = part.held[0][1], part.fit
     assert set(data.row_id[data.split == "valid"]) <= set(held.row_id)
     assert not set(held.row_id) & set(fitted.row_id)
     assert not (set(held.row_id) | set(fitted.row_id)) & set(data.row_id[data.split == "test"])
-    assert rows.held[1][1].present.mean() == pytest.approx(0.5, abs=0.2)
-    assert (rows.held[1][1].row_id == held.row_id).all()
-    folded = rows_of(Plan("x", ("mean",), rates=(0,), folds=4), data.replace(split=None))
+    assert part.held[1][1].present.mean() == pytest.approx(0.5, abs=0.2)
+    assert (part.held[1][1].row_id == held.row_id).all()
+    (folded,) = rows_of(Plan("x", ("mean",), rates=(0,), folds=4), data.replace(split=None)).parts
     assert len(folded.fit) + len(folded.held[0][1]) == 120
+
+
+def test_folds_of_validation_rows():
+    """Every development row is a validation row once, under the losses that it always has."""
+    data = make_rows()
+    plan = Plan("x", ("mean",), rates=(0, 0.5))
+    parts = rows_of(plan, data, 4).parts
+    (whole,) = rows_of(plan, data).parts
+    development = set(data.row_id[data.split != "test"])
+    seen = [i for part in parts for i in part.held[0][1].row_id]
+    assert sorted(seen) == sorted(development)
+    for part in parts:
+        assert set(part.fit.row_id) == development - set(part.held[0][1].row_id)
+        assert part.fit.split is None
+        assert (part.held[1][1].row_id == part.held[0][1].row_id).all()
+    lost = {i: there for p in parts for i, there in zip(seen_of(p), present_of(p), strict=True)}
+    for i, there in zip(seen_of(whole), present_of(whole), strict=True):
+        assert lost[i] == there
+
+
+def seen_of(part):
+    return part.held[1][1].row_id.tolist()
+
+
+def present_of(part):
+    return part.held[1][1].present.tolist()
+
+
+def test_a_score_is_the_mean_over_folds(tmp_path):
+    data = make_rows()
+    rows = rows_of(Plan("x", ("logistic",), rates=(0, 0.5)), data, 3)
+    whole = score_of(rows, "logistic", {}, metric="log_loss")
+    each = [
+        score_of(replace(rows, parts=(part,)), "logistic", {}, metric="log_loss")
+        for part in rows.parts
+    ]
+    assert whole == pytest.approx(np.mean(each))
+    assert len(set(each)) == 3
+    data.save(tmp_path / "d")
+    plan, one = plan_of(tmp_path / "d", "logistic"), Budget(trials=1)
+    found = tune(plan, tmp_path / "t", budget=one, validation_folds=3)
+    assert found.trials["logistic"][0].score == pytest.approx(whole)
+    told = with_tuned(plan, found.path).tuned
+    assert "on 3 folds of development rows" in told
+    with pytest.raises(StorageError, match="with other rows, validation_folds"):
+        tune(plan, tmp_path / "t", budget=one)
+    with pytest.raises(SettingError, match="at least 2 folds"):
+        tune(plan, tmp_path / "u", budget=one, validation_folds=1)
 
 
 # -- files and what is refused --------------------------------------------------------------------

@@ -30,6 +30,12 @@ def tune(
     metric: Annotated[
         str, typer.Option(help="Scores a trial.", show_default="log_loss, or gaussian_nll")
     ] = "",
+    validation_folds: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Each trial's score is a mean over so many folds; 0: one part of the rows."
+        ),
+    ] = 0,
     absent: Annotated[
         str | None, typer.Option(help="Rates of loss, with commas.", show_default="0,0.5")
     ] = None,
@@ -68,7 +74,14 @@ def tune(
     else:
         plan = Plan.from_json({"data": data, "rates": (0.0, 0.5), **given})
     with TuneProgress() as progress:
-        found = search(plan, out, budget=budget, metric=metric, progress=progress)
+        found = search(
+            plan,
+            out,
+            budget=budget,
+            metric=metric,
+            validation_folds=validation_folds,
+            progress=progress,
+        )
     _show(found)
     if any(found.best(spec) is None for spec in found.trials):
         raise typer.Exit(UNFINISHED)

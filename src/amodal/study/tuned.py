@@ -70,8 +70,10 @@ def with_tuned(plan: Plan, path: str | Path) -> Plan:
 def _told(path: Path, head: Mapping[str, Any]) -> str:
     """How they were found, in a few words."""
     budget = f"{head['trials']} trials" if head.get("trials") else f"{head.get('seconds', 0):g} s"
+    folds = head.get("validation_folds")
+    rows = f"{folds} folds of development rows" if folds else "validation rows"
     return (
-        f"{path.name}: {budget} for each method, by {head.get('metric')} on validation rows of "
+        f"{path.name}: {budget} for each method, by {head.get('metric')} on {rows} of "
         f"{head.get('data')}, seed {head.get('seed')}"
     )
 

@@ -66,6 +66,7 @@ def tune(
     *,
     budget: Budget,
     metric: str = "",
+    validation_folds: int = 0,
     progress: Progress | None = None,
 ) -> Tuned:
     """Searches the settings of each method of `plan` on validation rows, with the same budget.
@@ -80,10 +81,13 @@ def tune(
         out: a folder: new, empty, or of the same search.
         budget: of each method.
         metric: by which trials are scored; empty for log loss (real targets: Gaussian likelihood).
+        validation_folds: fit and score each trial so many times, each fold of the development rows
+            being the validation rows once; 0 for one part. A few dozen rows rank settings by chance.
         progress: called after each trial, and once at the start.
 
     Raises:
-        SettingError: a method, setting or metric of the plan has no meaning; Optuna is missing.
+        SettingError: a method, setting or metric of the plan has no meaning; one fold; Optuna is
+            missing.
         DataError: the data have no target, or cannot be split.
         StorageError: the folder is of something else, in use, or cannot be written.
     """
@@ -92,7 +96,7 @@ def tune(
     metric = metric or _default_metric(data.task.kind)
     if next(iter(select(data.task.kind, [metric]).values())).samples is not None:
         raise SettingError(f"trials are scored by a metric of predictions; {metric} is none")
-    rows = rows_of(plan, data)
+    rows = rows_of(plan, data, validation_folds)
     folder = _open_folder(Path(out), _asked(plan, rows, metric, data))
     found: dict[str, list[Trial]] = {}
     with _alone(folder):
@@ -156,12 +160,14 @@ def _line(spec: str, t: Trial) -> str:
 
 def _asked(plan: Plan, rows: Rows, metric: str, data: Any) -> dict[str, Any]:
     """What determines the score of a trial."""
+    first = rows.parts[0]
     return {
         **_HEAD,
         "data": str(data.provenance.get("name") or Path(plan.data).name),
         "development": rows.fingerprint,
-        "rows": {"fit": len(rows.fit), "validation": len(rows.held[0][1])},
-        "losses": [name for name, _ in rows.held],
+        "rows": {"fit": len(first.fit), "validation": len(first.held[0][1])},
+        "validation_folds": len(rows.parts) if len(rows.parts) > 1 else 0,
+        "losses": [name for name, _ in first.held],
         "metric": metric,
         "seed": rows.seed,
         "folds": plan.folds,
