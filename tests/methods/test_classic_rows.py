@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from amodal.errors import DataError
+from amodal.methods.classic_choice import _merge, _spread
 from amodal.methods.classic_design import Design, impute_means
-from amodal.methods.classic_head import Held, _merge, _spread
+from amodal.methods.classic_head import Held
 from amodal.methods.classic_rows import Examples, gather, numbers, selection_pairs
 from amodal.types import LOST, NOT_MEASURED, PRESENT
 

@@ -15,7 +15,8 @@ from amodal.batch import Prediction
 from amodal.data.dataset import Dataset
 from amodal.errors import DataError, NotFittedError, SettingError
 from amodal.methods.base_rates import base_params
-from amodal.methods.classic_head import Head, Held, Recipe, fit_head
+from amodal.methods.classic_choice import Recipe, fit_head
+from amodal.methods.classic_head import Head, Held
 from amodal.methods.classic_rows import Examples, Sample, gather, numbers
 from amodal.methods.classic_stored import TRUSTED, check_estimator
 from amodal.space import Choice, Space
