@@ -39,7 +39,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks examples studies
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not processes"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not browser and not processes" --durations=30 --durations-min=2
 
 test-all: $(READY) $(SPARK) lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
