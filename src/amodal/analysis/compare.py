@@ -184,16 +184,23 @@ def against_reference(pool: Pool, metric: str) -> list[Comparison]:
 
 
 def bases(methods: Sequence[str]) -> dict[str, str]:
-    """Variant -> its base: the spec of the same method with the fewest settings.
+    """Variant -> its base: the spec of the same method with most, but not all, of its settings.
 
-    >>> bases(["aum:vib=false", "aum", "boosting", "imro:layers=1", "imro:layers=1:weights=gate"])
-    {'aum:vib=false': 'aum', 'imro:layers=1:weights=gate': 'imro:layers=1'}
+    So each is compared to what differs from it by the fewest settings; of several, the first. A
+    variant of which no part stands by itself has none: two such differ in more than one way.
+
+    >>> bases(["aum:vib=false", "aum", "boosting", "imro:layers=1", "imro:weights=gate"])
+    {'aum:vib=false': 'aum'}
+    >>> bases(["aum", "aum:beta=0.01", "aum:beta=0.01:draws=4"])
+    {'aum:beta=0.01': 'aum', 'aum:beta=0.01:draws=4': 'aum:beta=0.01'}
     """
+    parts = {m: frozenset(m.split(":")[1:]) for m in methods}
     found = {}
-    for name in dict.fromkeys(m.split(":")[0] for m in methods):
-        own = [m for m in methods if m.split(":")[0] == name]
-        base = min(own, key=lambda m: m.count(":"))  # the first of several
-        found |= {m: base for m in own if m != base}
+    for variant, own in parts.items():
+        name = variant.split(":")[0]
+        less = [m for m, of in parts.items() if m.split(":")[0] == name and of < own]
+        if less:
+            found[variant] = max(less, key=lambda m: len(parts[m]))  # the first of several
     return found
 
 
