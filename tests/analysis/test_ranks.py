@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from scipy import stats
 
 from amodal.analysis.latex import latex_table
 from amodal.analysis.pooling import Pool
-from amodal.analysis.ranks import Ranking, critical_difference, rank_methods, rank_studies
+from amodal.analysis.ranks import (
+    Ranking,
+    critical_difference,
+    rank_methods,
+    rank_studies,
+    signed_rank,
+)
 from amodal.analysis.robustness import (
     area_rows,
     area_weights,
@@ -58,6 +65,24 @@ def test_friedman_with_ties() -> None:
     assert found.p == pytest.approx(stats.f.sf(11 * chi2 / (36 - chi2), 3, 33))
     same = rank_methods(np.ones((4, 3)), list("abc"), SETS[:4], metric="auroc")
     assert (same.p, same.pairs["a", "b"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 9])
+@pytest.mark.parametrize("tied", [False, True])
+def test_signed_ranks_against_scipy(n: int, tied: bool) -> None:
+    drawn = np.random.default_rng(n).normal(0.4, 1, n)
+    drawn = np.round(drawn * 1.5) / 2 if tied else drawn
+    if not drawn.any():
+        assert signed_rank(drawn) == 1
+        return
+    every = np.array(list(product((-1, 1), repeat=np.count_nonzero(drawn))))
+    ranks = stats.rankdata(np.abs(drawn[drawn != 0]))
+    sums = every @ ranks
+    seen = (np.sign(drawn[drawn != 0]) * ranks).sum()
+    wanted = min(1, 2 * min((sums <= seen).mean(), (sums >= seen).mean()))
+    assert signed_rank(drawn) == pytest.approx(wanted)
+    if not tied:
+        assert signed_rank(drawn) == pytest.approx(stats.wilcoxon(drawn, method="exact").pvalue)
 
 
 def test_bars_join_what_is_too_near() -> None:

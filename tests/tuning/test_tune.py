@@ -247,18 +247,18 @@ def present_of(part):
 
 def test_a_score_is_the_mean_over_folds(tmp_path):
     data = make_rows()
-    rows = rows_of(Plan("x", ("logistic",), rates=(0, 0.5)), data, 3)
-    whole = score_of(rows, "logistic", {}, metric="log_loss")
+    rows = rows_of(Plan("x", ("pattern",), rates=(0, 0.5)), data, 3)
+    whole = score_of(rows, "pattern", {}, metric="log_loss")
     each = [
-        score_of(replace(rows, parts=(part,)), "logistic", {}, metric="log_loss")
+        score_of(replace(rows, parts=(part,)), "pattern", {}, metric="log_loss")
         for part in rows.parts
     ]
     assert whole == pytest.approx(np.mean(each))
     assert len(set(each)) == 3
     data.save(tmp_path / "d")
-    plan, one = plan_of(tmp_path / "d", "logistic"), Budget(trials=1)
+    plan, one = plan_of(tmp_path / "d", "pattern"), Budget(trials=1)
     found = tune(plan, tmp_path / "t", budget=one, validation_folds=3)
-    assert found.trials["logistic"][0].score == pytest.approx(whole)
+    assert found.trials["pattern"][0].score == pytest.approx(whole)
     told = with_tuned(plan, found.path).tuned
     assert "on 3 folds of development rows" in told
     with pytest.raises(StorageError, match="with other rows, validation_folds"):
