@@ -62,7 +62,10 @@ def test_crossed_members_calibrate_on_what_they_did_not_see() -> None:
     assert len(model.rows_["calibration"]) == 0
 
 
-@pytest.mark.parametrize("spec", ["logistic", "boosting:trees=20", "single"])
+@pytest.mark.parametrize(
+    "spec",
+    ["logistic", "boosting:trees=20", pytest.param("single", marks=pytest.mark.slow)],
+)
 def test_labels_of_rows_that_a_crossed_member_calibrates_change_nothing_in_it(spec: str) -> None:
     data = made_up(n=80)
     held = HeldOut.crossed(data, 2, seed=0)

@@ -206,7 +206,7 @@ def lactates(data: Dataset) -> np.ndarray:
     return np.where(v.index >= 0, counts[v.index.clip(0)], 0)
 
 
-@pytest.mark.parametrize("name", ["mimic4", "eicu"])
+@pytest.mark.parametrize("name", [pytest.param("mimic4", marks=pytest.mark.slow), "eicu"])
 def test_each_leak_lets_in_more_for_the_same_rows(request, name):
     raw = request.getfixturevalue(name)
     choose, make = {

@@ -97,7 +97,7 @@ def toy(n, seed):
     return Values({"time": time, "value": value}, offsets, torch.arange(n)), label
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS[:2], pytest.param("transformer", marks=pytest.mark.slow)])
 def test_learns_what_only_the_order_in_time_tells(kind):
     torch.manual_seed(0)
     settings = EncoderSettings(width=32, heads=2, series=kind, summaries=False, dropout=0.0)
