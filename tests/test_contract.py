@@ -27,15 +27,19 @@ SMALL = {
 FEW_TREES = {"trees": 20}
 NEURAL = [name for name in METHODS if hasattr(get_method(name), "stages")]
 CLASSIC = [name for name in METHODS if name not in NEURAL]
-VARIANTS = [
+FIRST = [
     "aum:aggregation=paper",
-    "aum:aggregation=paper:attention=precision:absent=literal:layers=1",
     "aum:variance=constant:vib=off:contrast=0",
-    "aum:aggregation=paper:layers=3:widen=on",
     "imro:table=tokens:series=gru:stability=on:schedule=rise",
+    "imro:weights=certainty:series=transformer:pattern=off:gated=on:conditioned=on",
+]
+"""Variants that are tested each time."""
+VARIANTS = [
+    *FIRST,
+    "aum:aggregation=paper:attention=precision:absent=literal:layers=1",
+    "aum:aggregation=paper:layers=3:widen=on",
     "imro:weights=gate:corrupt=0:entropy=0:information=0",
     "imro:weights=uniform:class_weight=balanced:layers=1:queries=1",
-    "imro:weights=certainty:series=transformer:pattern=off:gated=on:conditioned=on",
     "concat:class_weight=balanced",
     "mean:pattern=off",
     "muse:layers=1:contrast=0:pattern=off",
@@ -45,8 +49,6 @@ VARIANTS = [
     "attention:mc_dropout=3",
     "m3care:mc_dropout=2",
 ]
-FIRST = (VARIANTS[0], VARIANTS[2], VARIANTS[4], VARIANTS[7])
-"""Variants that are tested each time."""
 
 
 def small(spec: str) -> dict:

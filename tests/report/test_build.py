@@ -127,7 +127,7 @@ def test_numbers_in_the_page_are_those_of_the_tables(page):
         assert (row["verdict"] != "undecided") == excluded
 
 
-def test_ablations_are_differences_from_the_plainest_variant(page):
+def test_ablations_are_differences_from_the_nearest_variant(page):
     def rows(name):
         with (page.parent / "tables" / f"{name}.csv").open(newline="") as file:
             return list(csv.DictReader(file))
